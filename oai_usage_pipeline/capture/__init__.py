@@ -1,0 +1,1 @@
+"""Reading an Event Hub and landing its events in bronze exactly once."""

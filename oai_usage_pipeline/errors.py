@@ -1,0 +1,32 @@
+"""The errors that people see: each says what was found, what was expected and what to do.
+
+Only types belong here, sorted by what a caller does about them. No message may hold a secret.
+"""
+
+
+class PipelineError(Exception):
+    """A failure explained to the person who runs the pipeline; shown without a traceback."""
+
+
+class ConfigurationError(PipelineError):
+    """A setting is missing, unknown or wrong."""
+
+
+class SourceUnavailable(PipelineError):
+    """The Event Hub can't be reached, refuses us, or stopped sending while it has more."""
+
+
+class SourceGap(PipelineError):
+    """A partition no longer has, or did not deliver, the events after our position."""
+
+
+class PositionConflict(PipelineError):
+    """Another committer moved the position of a partition; re-read and go on."""
+
+
+class LakeUnavailable(PipelineError):
+    """The lake can't be read or written."""
+
+
+class LakeDamaged(PipelineError):
+    """A table contradicts itself or has a property that this pipeline must not write over."""

@@ -1,0 +1,1 @@
+"""Delta tables: the only package that imports deltalake."""

@@ -1,0 +1,1 @@
+"""The Dagster shell: assets, checks, sensors and schedules that call plain functions."""

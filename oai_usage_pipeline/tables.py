@@ -1,0 +1,131 @@
+"""The contracts of the Delta tables: names, columns, types, partitioning.
+
+Pure data that every layer may import. How tables are written belongs in `lake`, how rows come
+about in `capture`, `usage` and `refresh`.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+INSTANT = pl.Datetime("us", "UTC")
+"""Every instant is UTC with microseconds: naive or nanosecond timestamps change the Delta protocol or lose digits."""
+
+EVENT_KEY = ("event_hub", "incarnation", "partition_id", "sequence_number")
+"""What makes an Event Hubs message unique, for ever: a hub made again is a new incarnation."""
+
+
+@dataclass(frozen=True)
+class TableContract:
+    """One Delta table: its columns in order, its partition column and the columns with statistics.
+
+    `statistics` leaves out payloads and keys: Delta writes each column's minimum and maximum into
+    its log in clear.
+    """
+
+    name: str
+    schema: dict[str, pl.DataType]
+    partition_by: str
+    statistics: tuple[str, ...]
+    version: int
+    description: str
+
+    def empty(self) -> pl.DataFrame:
+        """A frame of zero rows with this table's columns."""
+        return pl.DataFrame(schema=self.schema)
+
+
+OPENAI_EVENTS = TableContract(
+    name="openai_events",
+    description="Bronze: every event the hub delivered, as it came, exactly once.",
+    version=1,
+    partition_by="enqueued_date",
+    statistics=("partition_id", "sequence_number", "enqueued_at"),
+    schema={
+        "event_hub": pl.String(),
+        "incarnation": pl.String(),
+        "partition_id": pl.String(),
+        "sequence_number": pl.Int64(),
+        "offset": pl.String(),
+        "enqueued_at": INSTANT,
+        "enqueued_date": pl.Date(),
+        "EventTime": pl.String(),
+        "AppSubscriptionKey": pl.String(),
+        "Request": pl.String(),
+        "Response": pl.String(),
+        "properties": pl.String(),
+        "body": pl.Binary(),
+        "reason": pl.String(),
+    },
+)
+
+STATUSES = ("metered", "unmetered", "pending", "failed", "unit_billed", "rejected")
+
+TOKEN_COLUMNS = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cached_input_tokens",
+    "reasoning_output_tokens",
+)
+
+USAGE_EVENTS = TableContract(
+    name="usage_events",
+    description="Silver: at least one typed row for every bronze row, with a status; no prompts, no responses.",
+    version=1,
+    partition_by="enqueued_date",
+    statistics=("partition_id", "sequence_number", "enqueued_at", "event_at", "usage_date"),
+    schema={
+        "event_hub": pl.String(),
+        "incarnation": pl.String(),
+        "partition_id": pl.String(),
+        "sequence_number": pl.Int64(),
+        "event_index": pl.Int32(),
+        "enqueued_at": INSTANT,
+        "enqueued_date": pl.Date(),
+        "event_at": INSTANT,
+        "usage_date": pl.Date(),
+        "subscription": pl.String(),
+        "user_id": pl.String(),
+        "operation": pl.String(),
+        "object": pl.String(),
+        "model": pl.String(),
+        "deployment": pl.String(),
+        "is_stream": pl.Boolean(),
+        "response_id": pl.String(),
+        **{column: pl.Int64() for column in TOKEN_COLUMNS},
+        "status": pl.String(),
+        "reason": pl.String(),
+        "schema_version": pl.Int32(),
+    },
+)
+
+USAGE_DIMENSIONS = (
+    "hour_at",
+    "usage_date",
+    "subscription",
+    "user_id",
+    "operation",
+    "model",
+    "deployment",
+)
+
+TOKEN_USAGE_HOURLY = TableContract(
+    name="token_usage_hourly",
+    description="Gold: requests, statuses and tokens per hour, subscription, user, operation, model and deployment.",
+    version=1,
+    partition_by="usage_date",
+    statistics=("hour_at",),
+    schema={
+        "hour_at": INSTANT,
+        "usage_date": pl.Date(),
+        "subscription": pl.String(),
+        "user_id": pl.String(),
+        "operation": pl.String(),
+        "model": pl.String(),
+        "deployment": pl.String(),
+        "request_count": pl.Int64(),
+        **{f"{status}_count": pl.Int64() for status in STATUSES},
+        **{column: pl.Int64() for column in TOKEN_COLUMNS},
+    },
+)

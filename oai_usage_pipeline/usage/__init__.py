@@ -1,0 +1,1 @@
+"""Pure accounting: bytes in, typed usage rows out; no I/O."""
