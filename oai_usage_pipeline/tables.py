@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 INSTANT = pl.Datetime("us", "UTC")
-"""Every instant is UTC with microseconds: naive or nanosecond timestamps change the Delta protocol or lose digits."""
+"""Every instant is UTC with microseconds: naive ones change the Delta protocol, nanoseconds lose digits."""
 
 EVENT_KEY = ("event_hub", "incarnation", "partition_id", "sequence_number")
 """What makes an Event Hubs message unique, for ever: a hub made again is a new incarnation."""
@@ -71,7 +71,7 @@ TOKEN_COLUMNS = (
 
 USAGE_EVENTS = TableContract(
     name="usage_events",
-    description="Silver: at least one typed row for every bronze row, with a status; no prompts, no responses.",
+    description="Silver: at least one typed row with a status for every bronze row; no prompts.",
     version=1,
     partition_by="enqueued_date",
     statistics=("partition_id", "sequence_number", "enqueued_at", "event_at", "usage_date"),
@@ -112,7 +112,7 @@ USAGE_DIMENSIONS = (
 
 TOKEN_USAGE_HOURLY = TableContract(
     name="token_usage_hourly",
-    description="Gold: requests, statuses and tokens per hour, subscription, user, operation, model and deployment.",
+    description="Gold: requests, statuses and tokens by hour, subscription, user, operation and model.",
     version=1,
     partition_by="usage_date",
     statistics=("hour_at",),

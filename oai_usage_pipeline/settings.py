@@ -1,0 +1,163 @@
+"""Every setting of the pipeline, read from the environment in this one place.
+
+Nothing here is read at import: commands and Dagster resources call `Settings.load()` when they
+start to work. Secrets are `SecretStr`, so that they can't be printed by accident.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from oai_usage_pipeline.errors import ConfigurationError
+
+PREFIX = "OAI_USAGE_"
+
+LOCAL_CONNECTION_STRING = (
+    "Endpoint=sb://127.0.0.1:5672;SharedAccessKeyName=RootManageSharedAccessKey;"
+    "SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true;"
+)
+"""Where `oai-usage broker` listens by default; the key is the emulator's well-known placeholder."""
+
+LOCAL_PEPPER = "local-development-only"
+
+
+class Settings(BaseSettings):
+    """The settings table of the README; the embedded default needs none of them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    event_hub_connection_string: SecretStr | None = Field(
+        default=None,
+        description="Connection string with a listen-only key; the embedded default is the local broker",
+    )
+    event_hub_namespace: str | None = Field(
+        default=None,
+        description="Fully qualified namespace (`name.servicebus.windows.net`), signed in to with Entra ID",
+    )
+    event_hub_name: str = Field(
+        default="openai-usage", min_length=1, description="The Event Hub that API Management logs to"
+    )
+    consumer_group: str = Field(
+        default="$Default", min_length=1, description="Consumer group; give the pipeline one of its own"
+    )
+    lake_uri: str = Field(
+        default="data/lake",
+        min_length=1,
+        description="A folder, or an `abfss://` URI; tables lie directly below it",
+    )
+    key_pepper: SecretStr | None = Field(
+        default=None,
+        description="Secret that keys are fingerprinted with (HMAC-SHA256); required beyond the local broker",
+    )
+    key_pepper_version: int = Field(
+        default=1, ge=1, description="Number of the pepper, kept in each fingerprint (`v1-...`)"
+    )
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read and check the settings; raises ConfigurationError with one line per finding."""
+        _refuse_unknown_names(os.environ if environment is None else environment)
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error)) from None
+
+    @model_validator(mode="after")
+    def _one_way_to_the_hub(self) -> "Settings":
+        if self.event_hub_connection_string and self.event_hub_namespace:
+            raise ValueError(
+                f"both {PREFIX}EVENT_HUB_CONNECTION_STRING and {PREFIX}EVENT_HUB_NAMESPACE are set: "
+                "keep the namespace to sign in with Entra ID, or the connection string"
+            )
+        connection_string = self.connection_string
+        if connection_string is not None:
+            _check_connection_string(connection_string)
+        if not self.is_local and self.key_pepper is None:
+            raise ValueError(
+                f"{PREFIX}KEY_PEPPER is not set: outside the local broker callers' keys are only stored as "
+                "fingerprints made with it; set it to a long random secret and keep it"
+            )
+        if self.key_pepper is not None and len(self.key_pepper.get_secret_value()) < 16:
+            raise ValueError(f"{PREFIX}KEY_PEPPER is shorter than 16 characters: use a long random secret")
+        return self
+
+    @property
+    def connection_string(self) -> str | None:
+        """The connection string in use, None when Entra ID is used instead."""
+        if self.event_hub_connection_string is not None:
+            return self.event_hub_connection_string.get_secret_value()
+        return None if self.event_hub_namespace else LOCAL_CONNECTION_STRING
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the hub is a local stand-in, which has no keys worth protecting."""
+        return "usedevelopmentemulator=true" in (self.connection_string or "").lower()
+
+    @property
+    def namespace(self) -> str:
+        """The namespace's host name without a port: a broker's port may change, its events don't."""
+        if self.event_hub_namespace:
+            return self.event_hub_namespace
+        endpoint = _parts(self.connection_string or "")["endpoint"]
+        return endpoint.partition("://")[2].rstrip("/").rpartition("@")[2].split(":")[0]
+
+    @property
+    def pepper(self) -> bytes:
+        """The pepper in use; the local broker's is public, as its keys are made up."""
+        secret = self.key_pepper.get_secret_value() if self.key_pepper else LOCAL_PEPPER
+        return secret.encode()
+
+    @property
+    def lake_location(self) -> str:
+        """The lake's URI, a local folder made absolute so that every process means the same one."""
+        if "://" in self.lake_uri:
+            return self.lake_uri
+        return str(Path(self.lake_uri).expanduser().resolve())
+
+
+def environment_names() -> list[str]:
+    """The environment variables that exist, in the order of the settings table."""
+    return [PREFIX + name.upper() for name in Settings.model_fields]
+
+
+def _refuse_unknown_names(environment: Mapping[str, str]) -> None:
+    known = environment_names()
+    for name in environment:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ConfigurationError(f"Unknown setting {name}: {hint}")
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for found in error.errors(include_url=False, include_input=False):
+        where = "".join(f"{PREFIX}{str(part).upper()}: " for part in found["loc"])
+        lines.append(where + found["msg"].removeprefix("Value error, "))
+    return "\n".join(lines)
+
+
+def _parts(connection_string: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in connection_string.split(";") if part)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _check_connection_string(connection_string: str) -> None:
+    parts = _parts(connection_string)
+    if not parts.get("endpoint", "").startswith("sb://"):
+        raise ValueError(
+            f"{PREFIX}EVENT_HUB_CONNECTION_STRING has no 'Endpoint=sb://...': copy it whole from the "
+            "hub's shared access policies"
+        )
+    has_key = "sharedaccesskey" in parts and "sharedaccesskeyname" in parts
+    if not has_key and "sharedaccesssignature" not in parts:
+        raise ValueError(
+            f"{PREFIX}EVENT_HUB_CONNECTION_STRING has no SharedAccessKeyName and SharedAccessKey: copy "
+            "it whole from the hub's shared access policies"
+        )
