@@ -1,0 +1,123 @@
+"""Finding keys in bytes that nothing can parse: by the names of the fields that carry them.
+
+Only the search and the replacement belong here; what a key is replaced by is `fingerprint`'s.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+SHORTEST_CREDENTIAL = 8
+"""Characters. A shorter key is replaced in its own field but not searched for elsewhere: it would hit
+ordinary words, and nothing that short is a credential (the gateway's keys have 32 hexadecimals)."""
+
+_MOST_SEARCHED_KEYS = 64
+
+# A field name, then ':' or '=', then the start of a value: quoted at any depth of escaping, or bare.
+_KEY_FIELD = re.compile(
+    rb"""(?:subscription[-_]?key|api[-_]?key|authorization)
+         \\*["']? (?:\s|\\+[nrt])* [:=] (?:\s|\\+[nrt])*
+         (?: (?P<escapes>\\*) (?P<quote>["']) )?
+         (?: (?:bearer|basic)\s+ )?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_BARE_VALUE = re.compile(rb"""[^\s"'&,;{}\[\]\\]*""")
+_NO_SECRET = (b"", b"null", b"true", b"false")
+_TOKEN = re.compile(rb"[\w+/=.\-]{%d,}" % SHORTEST_CREDENTIAL)
+_UTF16_BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+
+
+def scrub_key_fields(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
+    """`body` with every key that a key-like field names replaced, there and everywhere else.
+
+    The time is bounded by a small multiple of the length, whatever the bytes.
+    """
+    encoding = _utf16(body)
+    if encoding is None:
+        return _scrub(body, fingerprint)
+    text = body.decode(encoding, "ignore").encode()
+    scrubbed = _scrub(text, fingerprint)
+    return body if scrubbed == text else scrubbed.decode("utf-8", "replace").encode(encoding)
+
+
+def escaped_forms(key: str) -> list[str]:
+    """`key` as it stands inside JSON text, and inside JSON text within JSON text; longest first."""
+    forms = set()
+    for ascii_only in (True, False):
+        once = json.dumps(key, ensure_ascii=ascii_only)[1:-1]
+        forms |= {once, json.dumps(once, ensure_ascii=ascii_only)[1:-1]}
+    return sorted(forms - {key}, key=len, reverse=True)
+
+
+def _scrub(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
+    replaced: list[bytes] = []
+    keys: dict[bytes, bytes] = {}
+    done = 0
+    for start, end, escapes in _key_values(body):
+        raw = body[start:end]
+        key = _unescaped(raw, escapes)
+        mark = fingerprint(key).encode()
+        replaced += (body[done:start], mark)
+        done = end
+        if len(key) >= SHORTEST_CREDENTIAL and mark != raw:
+            keys |= dict.fromkeys(
+                (raw, *(form.encode("utf-8", "replace") for form in (*escaped_forms(key), key))), mark
+            )
+    return _without_keys(b"".join((*replaced, body[done:])), keys)
+
+
+def _key_values(body: bytes) -> Iterator[tuple[int, int, int]]:
+    """Start, end and depth of escaping of each value in a key-like field."""
+    position = 0
+    while found := _KEY_FIELD.search(body, position):
+        start = found.end()
+        if found["quote"]:
+            escapes = len(found["escapes"])
+            end = _closing_quote(body, start, found["quote"], escapes)
+        else:
+            bare = _BARE_VALUE.match(body, start)
+            escapes, end = 0, bare.end() if bare else start
+        if body[start:end] not in _NO_SECRET:
+            yield start, end, escapes
+        position = max(end, start)
+
+
+def _closing_quote(body: bytes, start: int, quote: bytes, escapes: int) -> int:
+    """Where the value ends: before the quote that is escaped no deeper than the opening one."""
+    position = start
+    while (position := body.find(quote, position)) >= 0:
+        before = body[start:position]
+        depth = len(before) - len(before.rstrip(b"\\"))
+        if depth <= escapes:
+            return position - depth
+        position += 1
+    return len(body)
+
+
+def _unescaped(raw: bytes, escapes: int) -> str:
+    """The key itself, so that its fingerprint is the one that readable envelopes have."""
+    text = raw.decode("utf-8", "replace")
+    # Each depth of JSON text within JSON text doubles the backslashes and adds one: 0, 1, 3, 7.
+    for _ in range((escapes + 1).bit_length()):
+        try:
+            text = str(json.loads(f'"{text}"', strict=False))
+        except ValueError:
+            break
+    return text
+
+
+def _without_keys(body: bytes, keys: dict[bytes, bytes]) -> bytes:
+    if len(keys) > _MOST_SEARCHED_KEYS:
+        # Searching for each would take keys x length: look every word up instead.
+        return _TOKEN.sub(lambda word: keys.get(word[0], word[0]), body)
+    for key in sorted(keys, key=len, reverse=True):
+        body = body.replace(key, keys[key])
+    return body
+
+
+def _utf16(body: bytes) -> str | None:
+    if body[:2] in _UTF16_BOMS:
+        return _UTF16_BOMS[body[:2]]
+    if body.count(0) * 3 < len(body) or len(body) < 2 * SHORTEST_CREDENTIAL:
+        return None
+    return "utf-16-le" if body[1::2].count(0) > body[::2].count(0) else "utf-16-be"
