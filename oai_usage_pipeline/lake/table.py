@@ -121,7 +121,7 @@ class LakeTable:
         return {app_id: self.position(app_id) for app_id in app_ids}
 
     @_explained
-    def append(self, rows: pl.DataFrame, positions: Positions) -> None:
+    def append(self, rows: pl.DataFrame | pa.RecordBatchReader, positions: Positions) -> None:
         """Commit rows and positions in one Delta commit, or neither.
 
         Raises PositionConflict when the outcome is another writer's or unknown: this handle is then

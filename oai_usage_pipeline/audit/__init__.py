@@ -1,0 +1,1 @@
+"""Looking at the hub and the lake without changing them: what stands there, and whether it holds."""

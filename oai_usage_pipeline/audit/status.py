@@ -1,0 +1,80 @@
+"""What stands where: the position of every partition and the size of every table.
+
+Belongs here: figures, read without changing anything. Whether they are right is for `invariants`.
+"""
+
+from dataclasses import asdict, dataclass
+
+from oai_usage_pipeline.capture.backlog import backlog
+from oai_usage_pipeline.capture.source import Source
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS
+
+
+@dataclass(frozen=True)
+class PartitionStatus:
+    """One partition: committed `position` (None: none yet), `head` (the hub's last number), both
+    sequence numbers; `lag` in events; `gap` says which events are missing, None when none are."""
+
+    event_hub: str
+    incarnation: str
+    partition_id: str
+    position: int | None
+    head: int
+    lag: int
+    gap: str | None
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """One table: number of rows, Delta version, newest day that has rows (ISO date)."""
+
+    table: str
+    rows: int
+    version: int
+    latest_day: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole picture; `as_dict` is what `oai-usage status --json` prints."""
+
+    partitions: list[PartitionStatus]
+    tables: list[TableStatus]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def status(source: Source, lake: Lake) -> Status:
+    """Ask the hub and the lake; raises SourceUnavailable or LakeUnavailable."""
+    return Status(
+        partitions=[
+            PartitionStatus(
+                event_hub=each.hub.event_hub,
+                incarnation=each.hub.incarnation,
+                partition_id=each.partition_id,
+                position=each.position,
+                head=each.bounds.last,
+                lag=each.event_count,
+                gap=str(each.gap) if each.gap else None,
+            )
+            for each in backlog(source, lake)
+        ],
+        tables=table_statuses(lake),
+    )
+
+
+def table_statuses(lake: Lake) -> list[TableStatus]:
+    """Every table's size, from the Delta log alone."""
+    tables = (lake.table(contract) for contract in (OPENAI_EVENTS, USAGE_EVENTS, TOKEN_USAGE_HOURLY))
+    return [
+        TableStatus(
+            table=table.contract.name,
+            rows=table.row_count(),
+            version=table.version,
+            latest_day=max(table.days(), default=None),
+        )
+        for table in tables
+    ]

@@ -1,0 +1,152 @@
+"""One capture run: every partition's events up to the head it had at the start, into bronze.
+
+Belongs here: readers, the one committer and what is reported. The steps of a commit, the order of
+events and the bound on memory have files of their own.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
+from oai_usage_pipeline.capture.batch import Batch, Intake
+from oai_usage_pipeline.capture.commit import CommittedRange, Step, commit
+from oai_usage_pipeline.capture.landing import bronze_frame, land
+from oai_usage_pipeline.capture.partition import PartitionStream
+from oai_usage_pipeline.capture.source import Hub, HubEvent, Source
+from oai_usage_pipeline.errors import PipelineError
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.tables import OPENAI_EVENTS
+from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class CapturedPartition:
+    """What a run did in one partition; numbers are inclusive, None where nothing was captured."""
+
+    partition_id: str
+    first: int | None = None
+    last: int | None = None
+    event_count: int = 0
+    unreadable_count: int = 0
+    duplicate_count: int = 0
+    error: PipelineError | None = None
+
+
+@dataclass
+class Captured:
+    """What a run did, by partition; `errors` are those that stopped a partition."""
+
+    event_hub: str
+    incarnation: str
+    partitions: dict[str, CapturedPartition]
+    commit_count: int = 0
+
+    @property
+    def event_count(self) -> int:
+        """Events captured by this run."""
+        return sum(partition.event_count for partition in self.partitions.values())
+
+    @property
+    def errors(self) -> list[PipelineError]:
+        """Why partitions stopped before their head; empty when all is well."""
+        return [partition.error for partition in self.partitions.values() if partition.error]
+
+
+Progress = Callable[[int, int], None]
+"""Told after each commit: events captured so far, events that this run set out for."""
+
+
+@dataclass
+class CaptureRun:
+    """Reads partitions concurrently and commits them together, one committer for all.
+
+    `only` names the partitions to read, so that several processes can share a hub; empty means
+    all that the hub has at the start.
+    """
+
+    source: Source
+    lake: Lake
+    fingerprint: KeyFingerprint
+    only: Collection[str] = ()
+    progress: Progress = lambda _done, _total: None
+    at_step: Callable[[Step], None] = lambda _: None
+
+    def execute(self) -> Captured:
+        """Capture up to the heads as they stand now.
+
+        A partition that has a gap, or whose reading fails, stops alone: its error is in the result
+        and the others go on. Raises LakeUnavailable when bronze can't be written.
+        """
+        found = backlog(self.source, self.lake, self.only)
+        hub = found[0].hub
+        result = Captured(
+            hub.event_hub,
+            hub.incarnation,
+            {each.partition_id: CapturedPartition(each.partition_id, error=each.gap) for each in found},
+        )
+        todo = [each for each in found if each.event_count and each.gap is None]
+        if todo:
+            self._capture(hub, todo, result)
+        return result
+
+    def _capture(self, hub: Hub, todo: list[PartitionBacklog], result: Captured) -> None:
+        total = sum(each.event_count for each in todo)
+        intake = Intake(readers=len(todo))
+        with ThreadPoolExecutor(max_workers=len(todo), thread_name_prefix="read") as readers:
+            reading = [readers.submit(self._read, each, intake, result) for each in todo]
+            try:
+                while (batch := intake.next_batch()) is not None:
+                    self._commit(hub, batch, result)
+                    intake.release(batch)
+                    self._report(result.event_count, total)
+            except BaseException:
+                # Whatever ends the run, a signal too, ends the readers: they may be waiting on the hub.
+                self.source.close()
+                raise
+            finally:
+                intake.close()
+        for each in reading:
+            each.result()
+
+    def _report(self, done: int, total: int) -> None:
+        logger.info("Captured %d of %d events", done, total)
+        self.progress(done, total)
+
+    def _read(self, partition: PartitionBacklog, intake: Intake, result: Captured) -> None:
+        stream = PartitionStream(
+            partition.hub, partition.partition_id, partition.position, partition.bounds.last
+        )
+        outcome = result.partitions[partition.partition_id]
+
+        def deliver(events: Sequence[HubEvent]) -> bool:
+            taken = stream.take(events)
+            rows = [land(stream.partition_id, event, self.fingerprint) for event in taken]
+            accepted = intake.put(rows, sum(len(event.body) for event in taken))
+            return accepted and not stream.is_done
+
+        try:
+            self.source.read(stream.partition_id, stream.last, deliver)
+        except PipelineError as error:
+            outcome.error = error
+        finally:
+            outcome.error = outcome.error or stream.gap
+            outcome.duplicate_count = stream.duplicate_count
+            intake.reader_left()
+
+    def _commit(self, hub: Hub, batch: Batch, result: Captured) -> None:
+        frame = bronze_frame(hub, batch.rows)
+        added = commit(lambda: self.lake.table(OPENAI_EVENTS), hub, frame, self.at_step)
+        result.commit_count += 1
+        for each in added:
+            _add(result.partitions[each.partition_id], each)
+
+
+def _add(partition: CapturedPartition, added: CommittedRange) -> None:
+    partition.first = added.first if partition.first is None else partition.first
+    partition.last = added.last
+    partition.event_count += added.event_count
+    partition.unreadable_count += added.unreadable_count

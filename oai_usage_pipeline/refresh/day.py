@@ -1,0 +1,83 @@
+"""Bringing days of a derived table up to date: new rows are added, anything else is rebuilt.
+
+Belongs here: the decision and its retry. The same call serves the live pass, the schedule and the
+backfill: twice in a row changes nothing, and of two at once one wins and the other looks again.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from oai_usage_pipeline.errors import PositionConflict
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.refresh.derivation import Derivation
+from oai_usage_pipeline.refresh.watermark import DayChanges, Watermarks
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 20
+
+Mode = Literal["unchanged", "extended", "rebuilt"]
+
+
+@dataclass(frozen=True)
+class RefreshedDay:
+    """What was done to one day: how, and how many new source rows were taken in."""
+
+    day: str
+    mode: Mode
+    new_rows: int
+
+
+def refresh_days(
+    lake: Lake,
+    derivation: Derivation,
+    days: Iterable[str],
+    progress: Callable[[RefreshedDay], None] = lambda _: None,
+) -> list[RefreshedDay]:
+    """Bring ISO dates of a derived table up to date with its source, a commit a day at most.
+
+    Raises LakeUnavailable when the tables can't be used, PositionConflict when other writers keep
+    getting ahead; days already done stay done.
+    """
+    source = lake.table(derivation.source)
+    marks = Watermarks(source, derivation.day_column, lake.table(derivation.target))
+    refreshed = []
+    for day in days:
+        refreshed.append(_refresh_day(lake, derivation, marks, day))
+        progress(refreshed[-1])
+    return refreshed
+
+
+def stale_days(lake: Lake, derivation: Derivation) -> list[DayChanges]:
+    """The days of a derived table that are behind its source, oldest first."""
+    target = lake.table(derivation.target)
+    return Watermarks(lake.table(derivation.source), derivation.day_column, target).stale_days(target)
+
+
+def _refresh_day(lake: Lake, derivation: Derivation, marks: Watermarks, day: str) -> RefreshedDay:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _try_refresh(lake, derivation, marks, day)
+        except PositionConflict as conflict:
+            if attempt == ATTEMPTS:
+                raise
+            logger.info("%s of %s: %s", derivation.target.name, day, conflict)
+    raise AssertionError("unreachable: the last attempt raises")
+
+
+def _try_refresh(lake: Lake, derivation: Derivation, marks: Watermarks, day: str) -> RefreshedDay:
+    target = lake.table(derivation.target)
+    changes = marks.day_changes(target, day)
+    if changes is None:
+        return RefreshedDay(day, "unchanged", 0)
+    new_marks = marks.marks(target, day)
+    since = marks.since(target, day)
+    if changes.must_rebuild or since is None:
+        derivation.rebuild(target, day, marks.source, new_marks)
+        return RefreshedDay(day, "rebuilt", changes.new_rows)
+    where = f"{derivation.day_column} = '{day}'"
+    new = marks.source.changes(since, marks.source.version, where=where)
+    derivation.extend(target, day, new, new_marks)
+    return RefreshedDay(day, "extended", changes.new_rows)
