@@ -1,1 +1,4 @@
-"""Generated gateway traffic with a ledger of what must come out of it; it knows nothing of the pipeline's parser."""
+"""The traffic generator: calls like those API Management logs, and a ledger of what must come of them.
+
+An oracle that stands outside the pipeline: nothing here imports capture, lake, usage or the broker.
+"""

@@ -1,0 +1,54 @@
+"""The imaginary teams that call the models: their names, subscription keys, users and partition keys.
+
+Identities only; what the teams call and how often each kind of call happens belongs in `mix`.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+PARTITION_SLOTS = 8
+"""Partition keys per team. Few teams alone hash badly onto a few partitions: with six keys one of
+four partitions is often empty, with 6 x 8 each gets a share of about 25 +- 6 percent."""
+
+USERS_PER_TEAM = 5
+
+
+@dataclass(frozen=True)
+class Team:
+    """One caller: a human name and its weight in the traffic."""
+
+    name: str
+    weight: int
+
+
+TEAMS = (
+    Team("customer-support", 30),
+    Team("search", 22),
+    Team("legal", 16),
+    Team("marketing", 14),
+    Team("data-science", 12),
+    Team("human-resources", 6),
+)
+
+
+def team_keys(seed: int) -> dict[str, str]:
+    """The subscription key (32 hex characters, like API Management's) of each team, by team name.
+
+    Depends on nothing but the seed, so a reader of the ledger can relate a fingerprint to a team
+    although the ledger holds no key.
+    """
+    return {team.name: _digest(f"traffic {seed} {team.name}")[:32] for team in TEAMS}
+
+
+def key_sha256(key: str) -> str:
+    """A key's SHA-256 in hex, cut to 16 characters: names the key in the ledger without revealing it."""
+    return _digest(key)[:16]
+
+
+def partition_key(key: str, slot: int) -> str:
+    """The Event Hubs partition key of a team's `slot`: stable, and derived from the key one-way."""
+    return f"{key_sha256(key)[:8]}-{slot}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
