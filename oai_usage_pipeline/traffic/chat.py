@@ -119,7 +119,7 @@ def request_text(
 ) -> str:
     """A request with a system message, a dialogue of a long-tailed length and the caller's properties."""
     turns = [_turn("system", f"You answer case {call.marker}. {material.passages(1)}")]
-    turns += _dialogue(material, passages or material.long_tailed(2, 1.1, 220))
+    turns += _dialogue(material, passages or material.long_tailed(1.6, 1.2, 220))
     messages = ",\n    ".join(turns)
     return (
         f'{{\n  "messages": [\n    {messages}\n  ],\n  "model": {json_text(model.deployment)}'
@@ -143,7 +143,7 @@ def _answered(
 ) -> Exchange:
     model = material.model(CHAT_MODELS)
     request = request_text(material, call, model, request_tail, passages)
-    content = material.passages(material.long_tailed(1.4, 0.9, 40))
+    content = material.passages(material.long_tailed(1, 0.9, 40))
     tokens = draw_tokens(material, model, request, len(content) // 4 + 1)
     response_id = f"chatcmpl-{call.marker}"
     response = answer.render(

@@ -7,6 +7,7 @@ made, from the numbers put into it, and never read back out of the text.
 from dataclasses import dataclass
 
 from oai_usage_pipeline.traffic.newtonsoft import json_text
+from oai_usage_pipeline.traffic.teams import Caller
 from oai_usage_pipeline.traffic.tokens import NO_TOKENS, Tokens
 
 
@@ -18,7 +19,7 @@ class Call:
     """
 
     marker: str
-    team: str
+    caller: Caller
     event_time: str
     created: int
     user: str | None

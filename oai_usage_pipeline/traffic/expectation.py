@@ -8,7 +8,6 @@ import hashlib
 from oai_usage_pipeline.traffic.damage import Damage
 from oai_usage_pipeline.traffic.exchange import Call, Exchange
 from oai_usage_pipeline.traffic.ledger import LedgerEntry
-from oai_usage_pipeline.traffic.teams import key_sha256
 from oai_usage_pipeline.traffic.tokens import NO_TOKENS
 
 
@@ -17,7 +16,6 @@ def expect(
     kind: str,
     damage: Damage,
     call: Call,
-    key: str,
     partition_key: str,
     exchange: Exchange,
     body: bytes,
@@ -34,8 +32,8 @@ def expect(
         event_id=event_id,
         partition_key=partition_key,
         kind=kind,
-        team=call.team if readable else None,
-        subscription_key_sha256=key_sha256(key) if readable else None,
+        team=call.caller.team if readable else None,
+        subscription_key_sha256=call.caller.key_sha256 if readable else None,
         event_time=call.event_time if readable else None,
         operation=exchange.operation if whole else None,
         model=exchange.model if whole else None,

@@ -17,7 +17,7 @@ from oai_usage_pipeline.traffic.ledger import LedgerEntry
 from oai_usage_pipeline.traffic.material import Material
 from oai_usage_pipeline.traffic.mix import MIX
 from oai_usage_pipeline.traffic.newtonsoft import TICKS_PER_SECOND, envelope, event_time
-from oai_usage_pipeline.traffic.teams import PARTITION_SLOTS, TEAMS, USERS_PER_TEAM, partition_key, team_keys
+from oai_usage_pipeline.traffic.teams import PARTITION_SLOTS, TEAMS, USERS_PER_TEAM, callers
 from oai_usage_pipeline.traffic.timeline import Timeline
 
 _USER_SHARE = 0.4
@@ -53,32 +53,33 @@ class _Generator:
         self._seed = seed
         self._timeline = timeline
         self._material = Material(seed)
-        self._keys = team_keys(seed)
-        self._teams = [team.name for team in TEAMS]
+        self._callers = callers(seed)
         self._team_weights = [team.weight for team in TEAMS]
         self._kind_weights = [kind.weight for kind in MIX]
 
     def event(self, n: int) -> GeneratedEvent:
         """Event n of the run."""
         random = self._material.random
-        team = random.choices(self._teams, self._team_weights)[0]
+        caller = random.choices(self._callers, self._team_weights)[0]
         kind = random.choices(MIX, self._kind_weights)[0]
         ticks = self._timeline.ticks(n, self._material)
-        call = Call(self._marker(n), team, event_time(ticks), ticks // TICKS_PER_SECOND, self._user(team))
-        key, line_end = self._keys[team], "\r\n" if self._material.chance(_WINDOWS_SHARE) else "\n"
+        call = Call(
+            self._marker(n), caller, event_time(ticks), ticks // TICKS_PER_SECOND, self._user(caller.team)
+        )
+        line_end = "\r\n" if self._material.chance(_WINDOWS_SHARE) else "\n"
         exchange = _with_line_ends(kind.make(self._material, call), line_end)
-        whole = self._message(call, key, exchange, kind.damage, line_end)
+        whole = self._message(call, exchange, kind.damage, line_end)
         body = truncated(whole)
         damage = kind.damage if body == whole else Damage.TRUNCATED
-        slot = partition_key(key, random.randrange(PARTITION_SLOTS))
-        entry = expect(n, kind.name, damage, call, key, slot, exchange, body)
-        return GeneratedEvent(body, slot, entry)
+        partition_key = caller.partition_key(random.randrange(PARTITION_SLOTS))
+        entry = expect(n, kind.name, damage, call, partition_key, exchange, body)
+        return GeneratedEvent(body, partition_key, entry)
 
-    def _message(self, call: Call, key: str, exchange: Exchange, damage: Damage, line_end: str) -> bytes:
+    def _message(self, call: Call, exchange: Exchange, damage: Damage, line_end: str) -> bytes:
         if damage is Damage.NOT_JSON:
             return not_json(self._material, call.marker)
         response = None if damage is Damage.NULL_RESPONSE else exchange.response
-        return envelope(call.event_time, key, exchange.request, response, line_end).encode()
+        return envelope(call.event_time, call.caller.key, exchange.request, response, line_end).encode()
 
     def _marker(self, n: int) -> str:
         """Unique within a seed, and most likely between seeds: what ids are made of."""

@@ -24,16 +24,16 @@ class Kind:
 
 
 MIX = (
-    Kind("chat", 340, chat.plain),
+    Kind("chat", 400, chat.plain),
     Kind("chat_tool_call", 90, chat.tool_call),
     Kind("chat_filtered", 10, chat.filtered),
-    Kind("chat_stream", 110, chat_stream.without_usage),
-    Kind("chat_stream_with_usage", 80, chat_stream.with_usage),
+    Kind("chat_stream", 90, chat_stream.without_usage),
+    Kind("chat_stream_with_usage", 60, chat_stream.with_usage),
     Kind("responses", 120, responses_api.plain),
     Kind("responses_stream", 40, responses_api.streamed),
     Kind("responses_pending", 15, responses_api.pending),
-    Kind("embeddings", 60, embeddings.floats),
-    Kind("embeddings_base64", 45, embeddings.base64),
+    Kind("embeddings", 50, embeddings.floats),
+    Kind("embeddings_base64", 35, embeddings.base64),
     Kind("completions", 40, completions.plain),
     Kind("blocked_prompt", 15, failures.blocked_prompt),
     Kind("too_many_requests", 15, failures.too_many_requests),

@@ -120,7 +120,7 @@ def streamed(material: Material, call: Call) -> Exchange:
     """An answer as server-sent events; their usage is in the last one."""
     model = material.model(RESPONSES_MODELS)
     request = _request(material, call, model, ',\n  "stream": true')
-    content = material.tokens(material.long_tailed(30, 0.8, 200))
+    content = material.tokens(material.long_tailed(24, 0.8, 200))
     tokens = draw_tokens(material, model, request, len(content))
     response = _events(content, _values(call, model, _final_status(material)), tokens)
     return _exchange(call, model, request, response, "metered", tokens, is_stream=True)

@@ -40,14 +40,27 @@ def team_keys(seed: int) -> dict[str, str]:
     return {team.name: _digest(f"traffic {seed} {team.name}")[:32] for team in TEAMS}
 
 
+@dataclass(frozen=True)
+class Caller:
+    """A team with its key; `key_sha256` names the key in the ledger without revealing it."""
+
+    team: str
+    key: str
+    key_sha256: str
+
+    def partition_key(self, slot: int) -> str:
+        """The Event Hubs partition key of the team's `slot`: stable, and derived from the key one-way."""
+        return f"{self.key_sha256[:8]}-{slot}"
+
+
+def callers(seed: int) -> list[Caller]:
+    """The callers of a seed, in the order of `TEAMS`."""
+    return [Caller(team, key, key_sha256(key)) for team, key in team_keys(seed).items()]
+
+
 def key_sha256(key: str) -> str:
-    """A key's SHA-256 in hex, cut to 16 characters: names the key in the ledger without revealing it."""
+    """A key's SHA-256 in hex, cut to 16 characters: enough to tell keys apart, useless to a thief."""
     return _digest(key)[:16]
-
-
-def partition_key(key: str, slot: int) -> str:
-    """The Event Hubs partition key of a team's `slot`: stable, and derived from the key one-way."""
-    return f"{key_sha256(key)[:8]}-{slot}"
 
 
 def _digest(text: str) -> str:
