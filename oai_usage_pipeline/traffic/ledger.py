@@ -69,7 +69,7 @@ class LedgerEntry:
     @property
     def event_at(self) -> datetime | None:
         """The event's instant in UTC, its 100 ns digit cut off (never rounded into the next hour)."""
-        return None if self.event_time is None else _instant(self.event_time)
+        return None if self.event_time is None else instant_of(self.event_time)
 
     @property
     def hour_at(self) -> datetime | None:
@@ -134,7 +134,7 @@ class Ledger:
 
 def read_ledger(path: Path) -> LedgerContents:
     """Read a ledger, also one whose writer was killed; raises ConfigurationError if it is none."""
-    with path.open(encoding="utf-8") as file:
+    with _open(path) as file:
         lines = _whole_lines(file)
         header = _header(next(lines, {}), path)
         batches: dict[int, list[LedgerEntry]] = {}
@@ -149,6 +149,16 @@ def read_ledger(path: Path) -> LedgerContents:
         tuple(entry for batch in batches if batch in sent for entry in batches[batch]),
         tuple(entry for batch in batches if batch not in sent for entry in batches[batch]),
     )
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        return path.open(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"The ledger {path} can't be read ({error.strerror}): give the file that "
+            "`oai-usage traffic --ledger` wrote"
+        ) from None
 
 
 def _create(path: Path) -> TextIO:
@@ -182,8 +192,8 @@ def _header(line: dict[str, Any], path: Path) -> LedgerHeader:
     return LedgerHeader(**{field.name: line[field.name] for field in fields(LedgerHeader)})
 
 
-def _instant(event_time: str) -> datetime:
-    """EventTime as an instant; fields are cut out by hand because `fromisoformat` knows six digits."""
+def instant_of(event_time: str) -> datetime:
+    """An EventTime as an instant, cut to microseconds by hand: a rounding reader would be no oracle."""
     whole, _, fraction = event_time.removesuffix("Z").partition(".")
     microsecond = int(fraction[:6].ljust(6, "0")) if fraction else 0
     return datetime.fromisoformat(whole).replace(microsecond=microsecond, tzinfo=UTC)
