@@ -1,0 +1,105 @@
+"""What a response says about one call, and the status that follows from it.
+
+The rules that make a call metered, failed or unmetered are here, one for all kinds of bodies.
+How a body is read belongs in `bodies` and `streams`.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+from typing_extensions import TypedDict
+
+from oai_usage_pipeline.usage.operations import UNIT_BILLED, WITHOUT_USAGE
+from oai_usage_pipeline.usage.tokens import NO_TOKENS, STRICT, Tokens, Usage, contradictions, tokens_of
+
+_PENDING = frozenset(
+    (
+        "queued",
+        "in_progress",
+        "requires_action",
+        "validating",
+        "finalizing",
+        "cancelling",
+        "notRunning",
+        "running",
+    )
+)
+_FAILED = frozenset(("failed", "cancelled", "expired"))
+_SAFE_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,47}|[0-9]{3}")
+
+
+class Body(TypedDict, total=False):
+    """The fields that accounting needs of a JSON body, of whatever kind; all others are skipped."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]  # pydantic's documented way to configure a TypedDict
+
+    id: str | None
+    object: str | None
+    model: str | None
+    status: str | None
+    usage: Usage | None
+    error: Any
+    statusCode: Any  # the gateway's own errors
+
+
+class Answer(NamedTuple):
+    """One call as its response tells it; `reason` is a code, or names contradicting numbers."""
+
+    status: str
+    reason: str | None = None
+    operation: str | None = None
+    object: str | None = None
+    model: str | None = None
+    response_id: str | None = None
+    is_stream: bool | None = None
+    tokens: Tokens = NO_TOKENS
+
+
+class Unreadable(Exception):  # a body's property, never a failure of the pipeline
+    """A body that can't be accounted for; the argument is the reason code."""
+
+
+def judge(
+    body: Body, operation: str | None, *, without_usage: str = "usage_missing"
+) -> tuple[str, str | None, Tokens]:
+    """Status, reason and tokens of a body; a reported count always makes it metered."""
+    usage = body.get("usage")
+    if usage:
+        tokens = tokens_of(usage)
+        if tokens != NO_TOKENS:
+            return "metered", _remarks(body, tokens), tokens
+    failure = failure_of(body)
+    if failure:
+        return "failed", failure, NO_TOKENS
+    if body.get("status") in _PENDING:
+        return "pending", body.get("status"), NO_TOKENS
+    if operation in UNIT_BILLED or (usage and "seconds" in usage):
+        return "unit_billed", None, NO_TOKENS
+    if operation in WITHOUT_USAGE:
+        return "unmetered", "no_usage_expected", NO_TOKENS
+    return "unmetered", without_usage if usage is None else "usage_without_tokens", NO_TOKENS
+
+
+def failure_of(body: Body) -> str | None:
+    """The reason code of a body that reports an error, as bodies of OpenAI, Azure and the gateway do."""
+    error = body.get("error")
+    if error:
+        return error_code(error)
+    if body.get("statusCode") is not None:
+        return error_code({"code": body["statusCode"]})
+    status = body.get("status")
+    return f"response_{status}" if status in _FAILED else None
+
+
+def error_code(error: object) -> str:
+    """The error's own code when it is a short plain token, which a foreign text never is."""
+    if isinstance(error, dict):
+        for value in (error.get("code"), error.get("type")):
+            if isinstance(value, str | int) and _SAFE_CODE.fullmatch(str(value)):
+                return str(value)
+    return "error"
+
+
+def _remarks(body: Body, tokens: Tokens) -> str | None:
+    remarks = [remark for remark in (failure_of(body), contradictions(tokens)) if remark]
+    return "; ".join(remarks) or None

@@ -1,0 +1,89 @@
+"""Bronze rows become silver rows: at least one each, whatever they hold, with a status.
+
+Pure and deterministic: the same bronze gives the same silver. How a body is understood belongs in
+`metering` and below; which rows are derived, and where they go, belongs in `refresh`.
+"""
+
+import polars as pl
+
+from oai_usage_pipeline.tables import EVENT_KEY, USAGE_EVENTS
+from oai_usage_pipeline.usage.event_times import read_event_times
+from oai_usage_pipeline.usage.metering import UsageRecord, meter
+from oai_usage_pipeline.usage.salvage import Salvaged, salvage
+
+_RECORD_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in UsageRecord._fields}
+_PARSER_FAILED = UsageRecord(status="rejected", reason="parser_failed")
+
+
+def derive(bronze: pl.DataFrame) -> pl.DataFrame:
+    """Silver rows, in the order of the bronze rows given, with the schema of `USAGE_EVENTS`.
+
+    No event can fail the batch: one that can't be read becomes a rejected row with a reason.
+    """
+    salvaged = _salvage(bronze)
+    records = [
+        _meter(request, response) if at not in salvaged else salvaged[at].record
+        for at, (request, response) in enumerate(zip(bronze["Request"], bronze["Response"], strict=True))
+    ]
+    return _assemble(bronze, salvaged, records)
+
+
+def _meter(request: str | None, response: str | None) -> UsageRecord:
+    try:
+        return meter(request, response)
+    except Exception:  # noqa: BLE001  # a bug that one body reaches must not stop the others
+        return _PARSER_FAILED
+
+
+def _salvage(bronze: pl.DataFrame) -> dict[int, Salvaged]:
+    """By row number, the events that are not in columns."""
+    kept = bronze.select("body", "reason").with_row_index()
+    kept = kept.filter(pl.col("body").is_not_null() | pl.col("reason").is_not_null())
+    return {at: _salvage_one(body, reason) for at, body, reason in kept.iter_rows()}
+
+
+def _salvage_one(body: bytes | None, reason: str | None) -> Salvaged:
+    try:
+        return salvage(body, reason)
+    except Exception:  # noqa: BLE001  # as above
+        return Salvaged(_PARSER_FAILED)
+
+
+def _assemble(
+    bronze: pl.DataFrame, salvaged: dict[int, Salvaged], records: list[UsageRecord]
+) -> pl.DataFrame:
+    times = _with(bronze["EventTime"], {at: found.event_time for at, found in salvaged.items()})
+    callers = _with(bronze["AppSubscriptionKey"], {at: found.subscription for at, found in salvaged.items()})
+    columns = zip(*records, strict=True) if records else ([] for _ in _RECORD_SCHEMA)
+    usage = pl.DataFrame(
+        [
+            pl.Series(name, values, dtype)
+            for (name, dtype), values in zip(_RECORD_SCHEMA.items(), columns, strict=True)
+        ]
+    )
+    clock = read_event_times(times, bronze["enqueued_at"])
+    return (
+        bronze.select(*EVENT_KEY, "enqueued_at", "enqueued_date")
+        .hstack(usage)
+        .hstack(clock)
+        .with_columns(callers.alias("subscription"))
+        .with_columns(
+            event_index=pl.lit(0, pl.Int32()),
+            usage_date=pl.col("event_at").dt.date(),
+            subscription=pl.when(pl.col("subscription") != "").then(pl.col("subscription").str.slice(0, 256)),
+            reason=_joined("reason", "remark"),
+            schema_version=pl.lit(USAGE_EVENTS.version, pl.Int32()),
+        )
+        .select(pl.col(name).cast(dtype) for name, dtype in USAGE_EVENTS.schema.items())
+    )
+
+
+def _with(column: pl.Series, replaced: dict[int, str | None]) -> pl.Series:
+    if not replaced:
+        return column
+    return column.scatter(list(replaced), pl.Series(list(replaced.values()), dtype=pl.String()))
+
+
+def _joined(first: str, second: str) -> pl.Expr:
+    both = pl.concat_str([pl.col(first), pl.col(second)], separator="; ", ignore_nulls=True)
+    return pl.when(pl.col(first).is_not_null() | pl.col(second).is_not_null()).then(both)

@@ -1,0 +1,108 @@
+"""One call, from its request and response texts to the usage columns of its silver row.
+
+The response speaks first, the request fills in. Only this module knows both; which rows there are,
+and when, belongs in `derive`.
+"""
+
+from typing import NamedTuple
+
+from oai_usage_pipeline.usage.answers import Answer, Unreadable
+from oai_usage_pipeline.usage.bodies import read_body, unquoted
+from oai_usage_pipeline.usage.operations import RESPONSES, UNIT_BILLED
+from oai_usage_pipeline.usage.requests import Request, operation_asked_for, read_request
+from oai_usage_pipeline.usage.streams import is_stream, read_stream
+from oai_usage_pipeline.usage.tokens import NO_TOKENS
+
+LONGEST_NAME = 256
+"""Characters. Longer foreign texts are cut and end in an ellipsis: a name is no place for a novel."""
+
+
+class UsageRecord(NamedTuple):
+    """What silver says about one call besides its key and its time."""
+
+    user_id: str | None = None
+    operation: str | None = None
+    object: str | None = None
+    model: str | None = None
+    deployment: str | None = None
+    is_stream: bool | None = None
+    response_id: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    reasoning_output_tokens: int | None = None
+    status: str = "rejected"
+    reason: str | None = None
+
+
+def meter(request: str | None, response: str | None) -> UsageRecord:
+    """The record of one call; a response that can't be accounted for is rejected with a reason."""
+    asked = read_request(request)
+    try:
+        answer = read_response(response)
+    except Unreadable as refusal:
+        return _refused(str(refusal), asked, request)
+    return record_of(answer, asked, request)
+
+
+def read_response(text: str | None) -> Answer:
+    """The answer that a response's text gives; raises `Unreadable` when it gives none."""
+    if text is None:
+        raise Unreadable("response_missing")
+    if text[:1] != "{":
+        text = _plain(text)
+    return read_stream(text) if is_stream(text) else read_body(text)
+
+
+def _plain(text: str) -> str:
+    """The text without what may stand before it, or around it when it was made JSON text twice."""
+    text = text.lstrip("\ufeff \t\r\n")
+    if not text:
+        raise Unreadable("response_empty")
+    if text[0] != '"':
+        return text
+    inner = unquoted(text)
+    return inner.lstrip("\ufeff \t\r\n") if inner and inner[:1] != '"' else text
+
+
+def record_of(answer: Answer, asked: Request, request: str | None) -> UsageRecord:
+    """The record that an answer makes together with what was asked."""
+    status, reason, operation, kind, model, response_id, streamed, tokens = answer
+    if operation is None:
+        operation = operation_asked_for(request)
+    if status != "metered":
+        # An error's body is no stream, yet a stream was asked for.
+        streamed = streamed or asked.get("stream")
+    elif operation == RESPONSES and not request:
+        # Only a retrieval has no body: it repeats the usage of the call that it retrieves.
+        reason = f"{reason}; retrieved" if reason else "retrieved"
+    return UsageRecord(
+        _name(asked.get("user") or asked.get("safety_identifier")),
+        operation,
+        _name(kind),
+        _name(model or asked.get("model")),
+        None,
+        streamed,
+        _name(response_id),
+        *tokens,
+        status,
+        reason,
+    )
+
+
+def _refused(reason: str, asked: Request, request: str | None) -> UsageRecord:
+    operation = operation_asked_for(request)
+    if reason in ("response_not_json", "response_not_object") and operation in UNIT_BILLED:
+        # Sound, subtitles and plain text are what these calls answer with.
+        answer = Answer("unit_billed", None, operation)
+    else:
+        answer = Answer("rejected", reason, operation, tokens=NO_TOKENS)
+    return record_of(answer, asked, request)
+
+
+def _name(text: str | None) -> str | None:
+    """A foreign text as a column holds it: nothing is null, and the length is bounded."""
+    if not text:
+        return None
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
