@@ -105,6 +105,7 @@ class Ledger:
 
     def __init__(self, path: Path, header: LedgerHeader) -> None:
         """Start a new file; raises ConfigurationError when it exists or can't be created."""
+        self._path = path
         self._file = _create(path)
         self._batch = 0
         self._write([json.dumps({"ledger": FORMAT, **asdict(header)})])
@@ -115,7 +116,10 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close it; after a failure before the first event there is nothing to keep, and a retry can begin."""
         self._file.close()
+        if error is not None and self._batch == 0:
+            self._path.unlink()
 
     def announce(self, entries: Iterable[LedgerEntry]) -> int:
         """Write the events of a batch that is about to be sent; returns the batch's number."""

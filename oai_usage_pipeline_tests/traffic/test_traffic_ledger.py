@@ -62,3 +62,16 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
 def test_a_missing_ledger_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="can't be read"):
         read_ledger(tmp_path / "none.jsonl")
+
+
+def test_a_ledger_that_failed_before_its_first_event_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError), Ledger(tmp_path / "ledger.jsonl", HEADER):
+        raise OSError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_that_failed_after_an_event_is_kept(events: list[GeneratedEvent], tmp_path: Path) -> None:
+    with pytest.raises(OSError), Ledger(tmp_path / "ledger.jsonl", HEADER) as ledger:
+        ledger.announce([events[0].entry])
+        raise OSError
+    assert read_ledger(tmp_path / "ledger.jsonl").unacknowledged == (events[0].entry,)

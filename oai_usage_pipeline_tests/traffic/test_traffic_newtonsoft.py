@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oai_usage_pipeline.traffic.ledger import instant_of
-from oai_usage_pipeline.traffic.newtonsoft import Json, JsonTemplate, envelope, event_time, hole, json_text, ticks_of
+from oai_usage_pipeline.traffic.newtonsoft import (
+    Json,
     JsonTemplate,
     envelope,
     event_time,
