@@ -37,9 +37,7 @@ def combine(*gold: pl.DataFrame) -> pl.DataFrame:
 def _grouped(rows: pl.LazyFrame, **counts: pl.Expr) -> pl.DataFrame:
     tokens = {name: pl.when(pl.col(name).count() > 0).then(_sum(name)) for name in TOKEN_COLUMNS}
     sums = rows.group_by(USAGE_DIMENSIONS).agg(**counts, **tokens)
-    held = [
-        pl.min_horizontal(name, pl.lit(SUM_CEILING, pl.Int128())).alias(name) for name in (*counts, *tokens)
-    ]
+    held = [_held(name) for name in (*counts, *tokens)]
     return (
         sums.with_columns(held)
         .select(pl.col(name).cast(dtype) for name, dtype in TOKEN_USAGE_HOURLY.schema.items())
@@ -50,3 +48,13 @@ def _grouped(rows: pl.LazyFrame, **counts: pl.Expr) -> pl.DataFrame:
 
 def _sum(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.Int128).sum()
+
+
+def _held(name: str) -> pl.Expr:
+    # Not `min_horizontal`: it passes over nulls, and a count that nobody reported would read the ceiling.
+    return (
+        pl.when(pl.col(name) > SUM_CEILING)
+        .then(pl.lit(SUM_CEILING, pl.Int128()))
+        .otherwise(pl.col(name))
+        .alias(name)
+    )

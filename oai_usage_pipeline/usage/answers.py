@@ -75,7 +75,7 @@ def judge(
         return "pending", body.get("status"), NO_TOKENS
     if operation in UNIT_BILLED or (usage and "seconds" in usage):
         return "unit_billed", None, NO_TOKENS
-    if operation in WITHOUT_USAGE:
+    if operation in WITHOUT_USAGE or (operation is None and body.get("object") == "list"):
         return "unmetered", "no_usage_expected", NO_TOKENS
     return "unmetered", without_usage if usage is None else "usage_without_tokens", NO_TOKENS
 

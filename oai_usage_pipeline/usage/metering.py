@@ -71,9 +71,9 @@ def record_of(answer: Answer, asked: Request, request: str | None) -> UsageRecor
     status, reason, operation, kind, model, response_id, streamed, tokens = answer
     if operation is None:
         operation = operation_asked_for(request)
-    if status != "metered":
+    if status in ("failed", "rejected"):
         # An error's body is no stream, yet a stream was asked for.
-        streamed = streamed or asked.get("stream")
+        streamed = asked.get("stream", streamed)
     elif operation == RESPONSES and not request:
         # Only a retrieval has no body: it repeats the usage of the call that it retrieves.
         reason = f"{reason}; retrieved" if reason else "retrieved"
