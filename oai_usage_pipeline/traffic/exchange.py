@@ -34,7 +34,8 @@ class Exchange:
     """The two body texts of a call, and what the pipeline must make of them.
 
     `status`: metered, unmetered, pending, failed, unit_billed or rejected. `model` is what the
-    response names (None when it names none), `deployment` what the request names.
+    response names (None when it names none), `requested_model` what the request names: in Azure, a
+    deployment.
     """
 
     request: str
@@ -42,7 +43,7 @@ class Exchange:
     status: str
     operation: str
     model: str | None
-    deployment: str | None
+    requested_model: str
     tokens: Tokens = NO_TOKENS
     is_stream: bool = False
     response_id: str | None = None

@@ -4,11 +4,34 @@ The agreement with whoever reads the events, in one place. It shares no code wit
 """
 
 import hashlib
+from dataclasses import dataclass
 
 from oai_usage_pipeline.traffic.damage import Damage
 from oai_usage_pipeline.traffic.exchange import Call, Exchange
 from oai_usage_pipeline.traffic.ledger import LedgerEntry
 from oai_usage_pipeline.traffic.tokens import NO_TOKENS
+
+_STATUS = {Damage.TRUNCATED: "unmetered", Damage.NULL_RESPONSE: "rejected", Damage.NOT_JSON: "rejected"}
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Which parts of a message its reader can use; a stream shows its names long before its end."""
+
+    envelope: bool
+    request: bool
+    response_names: bool
+    whole: bool
+
+    @classmethod
+    def after(cls, damage: Damage, exchange: Exchange, body: bytes) -> "_Shown":
+        envelope = damage is not Damage.NOT_JSON
+        whole = damage is Damage.NONE
+        # No text inside a JSON string looks like this: its quotes are escaped.
+        request = envelope and b'"Response": ' in body
+        return cls(
+            envelope, request, whole or (damage is Damage.TRUNCATED and request and exchange.is_stream), whole
+        )
 
 
 def expect(
@@ -22,25 +45,25 @@ def expect(
 ) -> LedgerEntry:
     """The ledger line of a message.
 
-    Cut at 200 KB: unmetered, whoever called and when is still there. Without a response: rejected,
-    caller and time are there. Not JSON: rejected, nothing is known.
+    Cut at 200 KB: unmetered, with whatever stands before the cut. Without a response: rejected, yet
+    who asked for what is there. Not JSON: rejected, and nothing is known.
     """
-    readable = damage is not Damage.NOT_JSON
-    whole = damage is Damage.NONE
-    tokens = exchange.tokens if whole else NO_TOKENS
+    shown = _Shown.after(damage, exchange, body)
+    tokens = exchange.tokens if shown.whole else NO_TOKENS
+    requested = exchange.requested_model if shown.request else None
     return LedgerEntry(
         event_id=event_id,
         partition_key=partition_key,
         kind=kind,
-        team=call.caller.team if readable else None,
-        subscription_key_sha256=call.caller.key_sha256 if readable else None,
-        event_time=call.event_time if readable else None,
-        operation=exchange.operation if whole else None,
-        model=exchange.model if whole else None,
-        deployment=exchange.deployment if whole else None,
-        user=call.user if whole else None,
-        is_stream=exchange.is_stream and whole,
-        response_id=exchange.response_id if whole else None,
+        team=call.caller.team if shown.envelope else None,
+        subscription_key_sha256=call.caller.key_sha256 if shown.envelope else None,
+        event_time=call.event_time if shown.envelope else None,
+        operation=exchange.operation if shown.envelope else None,
+        model=(exchange.model if shown.response_names else None) or requested,
+        requested_model=requested,
+        user=call.user if shown.request else None,
+        is_stream=exchange.is_stream and shown.request,
+        response_id=exchange.response_id if shown.response_names else None,
         status=_STATUS.get(damage, exchange.status),
         input_tokens=tokens.input,
         output_tokens=tokens.output,
@@ -49,12 +72,9 @@ def expect(
         reasoning_output_tokens=tokens.reasoning,
         size=len(body),
         sha256=hashlib.sha256(body).hexdigest(),
-        request_sha256=_sha256(exchange.request) if whole or damage is Damage.NULL_RESPONSE else None,
-        response_sha256=_sha256(exchange.response) if whole else None,
+        request_sha256=_sha256(exchange.request) if shown.request else None,
+        response_sha256=_sha256(exchange.response) if shown.whole else None,
     )
-
-
-_STATUS = {Damage.TRUNCATED: "unmetered", Damage.NULL_RESPONSE: "rejected", Damage.NOT_JSON: "rejected"}
 
 
 def _sha256(text: str) -> str:

@@ -38,9 +38,10 @@ class LedgerEntry:
 
     `event_id` counts from 0 within the ledger. `sha256` and `size` (bytes) are those of the message
     body as sent; `request_sha256` and `response_sha256` those of the two property texts in UTF-8.
-    Nulls say what can't be known from the message: an error names no model, a message that is no
-    JSON shows no team and no time, a stream without usage has no token counts. `status` is one of
-    metered, unmetered, pending, failed, unit_billed, rejected.
+    `model` is what the response names or, when it names none, what the request does
+    (`requested_model`, in Azure a deployment). Nulls say what can't be known from the message: one
+    that is no JSON shows no team and no time, a stream without usage has no token counts. `status` is
+    one of metered, unmetered, pending, failed, unit_billed, rejected.
     """
 
     event_id: int
@@ -51,7 +52,7 @@ class LedgerEntry:
     event_time: str | None
     operation: str | None
     model: str | None
-    deployment: str | None
+    requested_model: str | None
     user: str | None
     is_stream: bool
     response_id: str | None
@@ -116,7 +117,7 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it; after a failure before the first event there is nothing to keep, and a retry can begin."""
+        """Close it; a failure before the first event leaves no file, so that a retry can begin."""
         self._file.close()
         if error is not None and self._batch == 0:
             self._path.unlink()

@@ -55,17 +55,18 @@ def test_token_counts_and_status_agree_with_the_bodies(events: list[GeneratedEve
         assert (event.entry.status == "pending") == (body.get("status") in ("queued", "in_progress"))
 
 
-def test_model_and_response_id_are_those_that_the_response_names(events: list[GeneratedEvent]) -> None:
+def test_model_is_what_the_response_names_or_else_the_request(events: list[GeneratedEvent]) -> None:
     for event in undamaged(events):
         body = response_of(event)
-        assert event.entry.model == body.get("model")
+        asked = json.loads(json.loads(event.body)["Request"])
+        assert event.entry.model == body.get("model", asked["model"])
         assert event.entry.response_id == body.get("id")
 
 
-def test_deployment_and_user_are_those_that_the_request_names(events: list[GeneratedEvent]) -> None:
+def test_requested_model_and_user_are_those_that_the_request_names(events: list[GeneratedEvent]) -> None:
     for event in undamaged(events):
         request = json.loads(json.loads(event.body)["Request"])
-        assert event.entry.deployment == request["model"]
+        assert event.entry.requested_model == request["model"]
         assert event.entry.user == request.get("user")
         assert event.entry.is_stream == request.get("stream", False)
 
@@ -115,3 +116,29 @@ def test_a_blocked_answer_is_billed_and_a_blocked_prompt_is_not(events: list[Gen
         if event.entry.kind == "blocked_prompt":
             assert response_of(event)["error"]["code"] == "content_filter"
             assert event.entry.status == "failed"
+
+
+def test_what_a_cut_message_still_shows_is_expected(events: list[GeneratedEvent]) -> None:
+    cut = [event for event in events if event.entry.kind.startswith("truncated")]
+    assert {event.entry.kind for event in cut} == {
+        "truncated_prompt",
+        "truncated_stream",
+        "truncated_embeddings",
+    }
+    for event in cut:
+        text = event.body.decode(errors="replace")
+        for shown in (
+            event.entry.team and event.entry.event_time,
+            event.entry.model,
+            event.entry.response_id,
+        ):
+            assert shown is None or shown in text
+        assert (event.entry.model is None) == (event.entry.kind == "truncated_prompt")
+
+
+def test_without_a_response_the_request_still_tells_who_asked_for_what(events: list[GeneratedEvent]) -> None:
+    for event in events:
+        if event.entry.kind == "null_response":
+            asked = json.loads(json.loads(event.body)["Request"])
+            assert (event.entry.model, event.entry.user) == (asked["model"], asked.get("user"))
+            assert event.entry.status == "rejected"

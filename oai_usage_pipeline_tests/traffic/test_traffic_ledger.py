@@ -71,7 +71,11 @@ def test_a_ledger_that_failed_before_its_first_event_leaves_no_file(tmp_path: Pa
 
 
 def test_a_ledger_that_failed_after_an_event_is_kept(events: list[GeneratedEvent], tmp_path: Path) -> None:
-    with pytest.raises(OSError), Ledger(tmp_path / "ledger.jsonl", HEADER) as ledger:
-        ledger.announce([events[0].entry])
-        raise OSError
+    def announce_and_fail() -> None:
+        with Ledger(tmp_path / "ledger.jsonl", HEADER) as ledger:
+            ledger.announce([events[0].entry])
+            raise OSError
+
+    with pytest.raises(OSError):
+        announce_and_fail()
     assert read_ledger(tmp_path / "ledger.jsonl").unacknowledged == (events[0].entry,)
