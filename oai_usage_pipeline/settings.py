@@ -60,9 +60,9 @@ class Settings(BaseSettings):
     )
 
     @classmethod
-    def load(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """Read and check the settings; raises ConfigurationError with one line per finding."""
-        _refuse_unknown_names(os.environ if environment is None else environment)
+    def load(cls) -> "Settings":
+        """Read and check the environment; raises ConfigurationError with one line per finding."""
+        _refuse_unknown_names(os.environ)
         try:
             return cls()
         except ValidationError as error:

@@ -5,11 +5,15 @@ about in `capture`, `usage` and `refresh`.
 """
 
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
 INSTANT = pl.Datetime("us", "UTC")
 """Every instant is UTC with microseconds: naive ones change the Delta protocol, nanoseconds lose digits."""
+
+FIRST_DATE = date(2023, 1, 1)
+"""No usage is older: Azure OpenAI became generally available in January 2023."""
 
 EVENT_KEY = ("event_hub", "incarnation", "partition_id", "sequence_number")
 """What makes an Event Hubs message unique, for ever: a hub made again is a new incarnation."""

@@ -12,11 +12,20 @@ from dataclasses import dataclass, field
 
 from oai_usage_pipeline.capture.landing import LandedRow
 
-BATCH_ROWS = 20_000
-BATCH_BYTES = 32 * 2**20
-BATCH_SECONDS = 5.0
-MEMORY_BYTES = 3 * BATCH_BYTES
-"""Bytes of event bodies in memory at most: one batch gathering, one being written, one in reserve."""
+
+@dataclass(frozen=True)
+class Limits:
+    """When a batch is worth a commit: `rows`, `bytes` of event bodies, or `seconds` of age, whichever
+    comes first; and how many bytes of bodies may be in memory at all.
+
+    The defaults keep commits well above the 5,000 rows from which Delta writes at full speed, and a
+    run below 600 MB: one batch gathering, one being written, one in reserve.
+    """
+
+    rows: int = 20_000
+    bytes: int = 32 * 2**20
+    seconds: float = 5.0
+    memory_bytes: int = 96 * 2**20
 
 
 @dataclass
@@ -26,30 +35,17 @@ class Batch:
     rows: list[LandedRow] = field(default_factory=list)
     byte_count: int = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether it is worth a commit of its own whatever its age."""
-        return len(self.rows) >= BATCH_ROWS or self.byte_count >= BATCH_BYTES
-
 
 class Intake:
     """Many readers put rows in, one committer takes batches out; readers wait while memory is full.
 
-    A batch is given out when it has enough rows or bytes, when `batch_seconds` have passed since
-    the last one, or when the last reader has left.
+    A batch is given out when it reaches one of the limits, or when the last reader has left.
     """
 
-    def __init__(
-        self,
-        readers: int,
-        memory_bytes: int = MEMORY_BYTES,
-        batch_seconds: float = BATCH_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, readers: int, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._changed = threading.Condition()
         self._readers = readers
-        self._memory_bytes = memory_bytes
-        self._batch_seconds = batch_seconds
+        self._limits = limits
         self._clock = clock
         self._held_bytes = 0
         self._waiting: deque[tuple[Sequence[LandedRow], int]] = deque()
@@ -59,7 +55,7 @@ class Intake:
         """Hand rows over, waiting for room; False when the committer has given up."""
         with self._changed:
             # A single chunk larger than the bound must still pass, alone.
-            while self._held_bytes and self._held_bytes + byte_count > self._memory_bytes:
+            while self._held_bytes and self._held_bytes + byte_count > self._limits.memory_bytes:
                 if self._is_closed:
                     return False
                 self._changed.wait()
@@ -79,9 +75,9 @@ class Intake:
     def next_batch(self) -> Batch | None:
         """The next batch, or None when every reader has left and nothing waits."""
         batch = Batch()
-        deadline = self._clock() + self._batch_seconds
+        deadline = self._clock() + self._limits.seconds
         with self._changed:
-            while not batch.is_full:
+            while len(batch.rows) < self._limits.rows and batch.byte_count < self._limits.bytes:
                 if self._waiting:
                     rows, byte_count = self._waiting.popleft()
                     batch.rows.extend(rows)

@@ -37,23 +37,21 @@ def land(partition_id: str, event: HubEvent, fingerprint: KeyFingerprint) -> Lan
     A readable envelope is kept as its fields, anything else as its bytes with a reason; in both
     the key is replaced wherever it stands.
     """
-    envelope = open_envelope(event.body)
-    if envelope.reason is not None:
-        scrubbed = fingerprint.scrub_unreadable(event.body)
-        return LandedRow(partition_id, *event[:3], None, None, None, None, None, scrubbed, envelope.reason)
-    key = envelope.AppSubscriptionKey
-    if not key:
-        return LandedRow(partition_id, *event[:3], *envelope[:5], None, None)
+    envelope = fingerprint.seal(open_envelope(event.body))
+    body = None if envelope.reason is None else fingerprint.scrub_unreadable(event.body)
+    event_time, key, request, response, properties, reason = envelope
     return LandedRow(
         partition_id,
-        *event[:3],
-        envelope.EventTime,
-        fingerprint.of(key),
-        envelope.Request and fingerprint.scrub(envelope.Request, key),
-        envelope.Response and fingerprint.scrub(envelope.Response, key),
-        envelope.properties and fingerprint.scrub(envelope.properties, key),
-        None,
-        None,
+        event.sequence_number,
+        event.offset,
+        event.enqueued_ms,
+        event_time,
+        key,
+        request,
+        response,
+        properties,
+        body,
+        reason,
     )
 
 

@@ -7,10 +7,10 @@ events and the bound on memory have files of their own.
 import logging
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
-from oai_usage_pipeline.capture.batch import Batch, Intake
+from oai_usage_pipeline.capture.batch import Batch, Intake, Limits
 from oai_usage_pipeline.capture.commit import CommittedRange, Step, commit
 from oai_usage_pipeline.capture.landing import bronze_frame, land
 from oai_usage_pipeline.capture.partition import PartitionStream
@@ -72,6 +72,7 @@ class CaptureRun:
     lake: Lake
     fingerprint: KeyFingerprint
     only: Collection[str] = ()
+    limits: Limits = field(default_factory=Limits)
     progress: Progress = lambda _done, _total: None
     at_step: Callable[[Step], None] = lambda _: None
 
@@ -95,7 +96,7 @@ class CaptureRun:
 
     def _capture(self, hub: Hub, todo: list[PartitionBacklog], result: Captured) -> None:
         total = sum(each.event_count for each in todo)
-        intake = Intake(readers=len(todo))
+        intake = Intake(readers=len(todo), limits=self.limits)
         with ThreadPoolExecutor(max_workers=len(todo), thread_name_prefix="read") as readers:
             reading = [readers.submit(self._read, each, intake, result) for each in todo]
             try:

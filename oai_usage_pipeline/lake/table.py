@@ -77,9 +77,16 @@ class LakeTable:
         try:
             handle = DeltaTable(self.uri, storage_options=self._storage_options)
         except TableNotFoundError:
-            handle = self._create()
+            handle = self._create_or_join()
         self._refuse_forgotten_positions(handle)
         return handle
+
+    def _create_or_join(self) -> DeltaTable:
+        """Two that make the same table at once: one wins, the other opens it."""
+        try:
+            return self._create()
+        except DeltaError:
+            return DeltaTable(self.uri, storage_options=self._storage_options)
 
     def _create(self) -> DeltaTable:
         statistics = ",".join(self.contract.statistics)

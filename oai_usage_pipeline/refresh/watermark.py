@@ -53,8 +53,10 @@ class Watermarks:
         rows = self._changes.filter((pl.col("day") == day) & (pl.col("version") > after))
         if rows.is_empty():
             return None
-        inserted = rows.filter(pl.col("kind") == "insert")["len"].sum()
-        return DayChanges(day, inserted, since is None or len(rows) > (rows["kind"] == "insert").sum())
+        is_insert = pl.col("kind") == "insert"
+        inserted = int(rows.filter(is_insert)["len"].sum())
+        only_inserts = rows.filter(~is_insert).is_empty()
+        return DayChanges(day, inserted, must_rebuild=since is None or not only_inserts)
 
     def stale_days(self, target: LakeTable) -> list[DayChanges]:
         """Every day that is behind its source, oldest first."""

@@ -1,0 +1,48 @@
+"""How much of the usage is not what it should be: the share of a status, with its reasons.
+
+Belongs here: figures over the last days of silver. Which share is too much is for the caller.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.tables import USAGE_EVENTS
+
+WINDOW_DAYS = 7
+REASONS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class StatusShare:
+    """`count` of `total` silver rows have the status; `reasons` holds the most frequent, with counts."""
+
+    count: int
+    total: int
+    reasons: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """From 0.0 to 1.0; 0.0 when there are no rows."""
+        return self.count / self.total if self.total else 0.0
+
+
+def status_share(lake: Lake, status: str) -> StatusShare:
+    """The share of a status among the events enqueued in the last seven days that have any."""
+    table = lake.table(USAGE_EVENTS)
+    latest = pl.lit(max(table.days(), default="1970-01-01")).str.to_date()
+    rows = table.scan().filter(pl.col("enqueued_date") > latest - timedelta(days=WINDOW_DAYS))
+    by_reason = (
+        rows.group_by("status", pl.col("reason").fill_null("no reason given"))
+        .len()
+        .sort("len", "reason", descending=[True, False])
+        .collect()
+    )
+    found = by_reason.filter(pl.col("status") == status).select("reason", "len")
+    return StatusShare(
+        count=int(found["len"].sum()),
+        total=int(by_reason["len"].sum()),
+        reasons=dict(found.head(REASONS_SHOWN).iter_rows()),
+    )

@@ -1,0 +1,142 @@
+"""The four assets: the hub, bronze, silver and gold.
+
+Belongs here: what Dagster must know of each (keys, partitions, versions, owners, columns) around
+one call of a plain function. Everything else is in the packages that are called.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from oai_usage_pipeline.audit.status import table_statuses
+from oai_usage_pipeline.capture.backlog import backlog
+from oai_usage_pipeline.capture.run import Captured, CaptureRun
+from oai_usage_pipeline.errors import SourceGap
+from oai_usage_pipeline.orchestration.days import DAYS
+from oai_usage_pipeline.orchestration.metadata import (
+    captured_state,
+    hub_state,
+    refreshed_state,
+    table_definition,
+)
+from oai_usage_pipeline.orchestration.resources import Pipeline
+from oai_usage_pipeline.refresh.day import refresh_days
+from oai_usage_pipeline.refresh.derivation import (
+    TOKEN_USAGE_HOURLY_DERIVATION,
+    USAGE_EVENTS_DERIVATION,
+    Derivation,
+)
+from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
+
+OWNERS = ["team:platform"]
+
+
+class CaptureConfig(dg.Config):
+    """Which hub partitions a run reads; none named means all that the hub has."""
+
+    partition_ids: list[str] = Field(default_factory=list)
+
+
+def _table_asset(
+    contract: TableContract,
+    layer: str,
+    *,
+    deps: list[dg.AssetsDefinition | dg.SourceAsset],
+    partitions_def: dg.PartitionsDefinition[str] | None = None,
+    check_specs: list[dg.AssetCheckSpec] | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """An asset that is one table of the lake; the days of a partitioned one share a run."""
+    return dg.asset(
+        name=contract.name,
+        group_name=layer,
+        description=contract.description,
+        kinds={"deltalake", "polars", layer},
+        owners=OWNERS,
+        code_version=str(contract.version),
+        metadata=table_definition(contract),
+        deps=deps,
+        partitions_def=partitions_def,
+        backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
+        check_specs=check_specs,
+    )
+
+
+@dg.observable_source_asset(
+    name="event_hub",
+    group_name="source",
+    description="The Event Hub that API Management logs each Azure OpenAI call to.",
+    tags={"dagster/kind/azure": "", "dagster/kind/eventhub": ""},
+)
+def event_hub(pipeline: Pipeline) -> dg.ObserveResult:
+    """Heads, positions and lag of each hub partition."""
+    with pipeline.source() as source:
+        found = backlog(source, pipeline.lake())
+    heads = ",".join(f"{each.partition_id}:{each.bounds.last}" for each in found)
+    return dg.ObserveResult(data_version=dg.DataVersion(heads), metadata=hub_state(found))
+
+
+@_table_asset(
+    OPENAI_EVENTS,
+    "bronze",
+    deps=[event_hub],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "no_gap",
+            asset=OPENAI_EVENTS.name,
+            description="The hub still had, and delivered, every event after each partition's position.",
+        )
+    ],
+)
+def openai_events(
+    context: dg.AssetExecutionContext, config: CaptureConfig, pipeline: Pipeline
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Capture every partition up to the head it has now; partitions that stop don't stop the others."""
+    with pipeline.source() as source:
+        captured = CaptureRun(source, pipeline.lake(), pipeline.fingerprint(), config.partition_ids).execute()
+    table = table_statuses(pipeline.lake())[0]
+    yield dg.MaterializeResult(metadata=captured_state(captured, table), check_results=[_no_gap(captured)])
+    failures = [error for error in captured.errors if not isinstance(error, SourceGap)]
+    if failures:
+        raise dg.Failure("\n".join(str(error) for error in failures), allow_retries=True)
+    context.log.info("Captured %d events in %d commits", captured.event_count, captured.commit_count)
+
+
+def _no_gap(captured: Captured) -> dg.AssetCheckResult:
+    gaps = [str(error) for error in captured.errors if isinstance(error, SourceGap)]
+    return dg.AssetCheckResult(
+        check_name="no_gap",
+        passed=not gaps,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="\n".join(gaps) or f"{len(captured.partitions)} partitions continue without a gap.",
+    )
+
+
+@_table_asset(USAGE_EVENTS, "silver", deps=[openai_events], partitions_def=DAYS)
+def usage_events(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
+    """Bring days of silver, by enqueued date, up to date with bronze."""
+    return _refresh(context, pipeline, USAGE_EVENTS_DERIVATION)
+
+
+@_table_asset(TOKEN_USAGE_HOURLY, "gold", deps=[usage_events], partitions_def=DAYS)
+def token_usage_hourly(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
+    """Bring days of gold, by the date of the call, up to date with silver."""
+    return _refresh(context, pipeline, TOKEN_USAGE_HOURLY_DERIVATION)
+
+
+def _refresh(
+    context: dg.AssetExecutionContext, pipeline: Pipeline, derivation: Derivation
+) -> dg.MaterializeResult[Any]:
+    lake = pipeline.lake()
+    refreshed = refresh_days(lake, derivation, context.partition_keys)
+    table = next(each for each in table_statuses(lake) if each.table == derivation.target.name)
+    return dg.MaterializeResult(metadata=refreshed_state(refreshed, table))
+
+
+ASSETS: list[dg.AssetsDefinition | dg.SourceAsset] = [
+    event_hub,
+    openai_events,
+    usage_events,
+    token_usage_hourly,
+]

@@ -1,0 +1,66 @@
+"""The pipeline's invariants and shares as asset checks.
+
+Belongs here: which finding is shown at which asset. What is checked is in `audit`. These checks
+read whole tables, so they run hourly and on demand, not in every live pass.
+"""
+
+import dagster as dg
+
+from oai_usage_pipeline.audit import invariants
+from oai_usage_pipeline.audit.invariants import Invariant
+from oai_usage_pipeline.audit.shares import status_share
+from oai_usage_pipeline.orchestration.metadata import check_result
+from oai_usage_pipeline.orchestration.resources import Pipeline
+from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
+
+INVARIANTS: tuple[tuple[TableContract, Invariant], ...] = (
+    (OPENAI_EVENTS, invariants.positions_match),
+    (OPENAI_EVENTS, invariants.nothing_lost),
+    (OPENAI_EVENTS, invariants.nothing_doubled),
+    (OPENAI_EVENTS, invariants.no_key_in_clear),
+    (USAGE_EVENTS, invariants.silver_accounts_for_bronze),
+    (TOKEN_USAGE_HOURLY, invariants.gold_equals_silver),
+    (TOKEN_USAGE_HOURLY, invariants.days_are_current),
+)
+
+SHARES = {
+    "rejected": (0.05, "Events that no usage could be read from, as a share of the last seven days."),
+    "unmetered": (0.25, "Successful calls without reported usage, as a share of the last seven days."),
+}
+"""Share above which the check warns, by status."""
+
+
+def _invariant_check(contract: TableContract, invariant: Invariant) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        name=invariant.__name__, asset=contract.name, description=(invariant.__doc__ or "").split("\n")[0]
+    )
+    def check(pipeline: Pipeline) -> dg.AssetCheckResult:
+        return check_result(invariant(pipeline.lake()))
+
+    return check
+
+
+def _share_check(status: str, limit: float, description: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(name=f"{status}_share", asset=USAGE_EVENTS.name, description=description)
+    def check(pipeline: Pipeline) -> dg.AssetCheckResult:
+        share = status_share(pipeline.lake(), status)
+        return dg.AssetCheckResult(
+            passed=share.share <= limit,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{share.count} of {share.total} events are {status} "
+            f"({share.share:.1%}; limit {limit:.0%})",
+            metadata={
+                "events": share.total,
+                status: share.count,
+                "share": share.share,
+                "reasons": dg.MetadataValue.json(share.reasons),
+            },
+        )
+
+    return check
+
+
+CHECKS: list[dg.AssetChecksDefinition] = [
+    *(_invariant_check(contract, invariant) for contract, invariant in INVARIANTS),
+    *(_share_check(status, limit, description) for status, (limit, description) in SHARES.items()),
+]

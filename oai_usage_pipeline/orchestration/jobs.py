@@ -1,0 +1,39 @@
+"""The jobs: which assets and checks run together.
+
+Belongs here: selections and tags. When a job runs is for `sensors` and `schedules`.
+"""
+
+import dagster as dg
+
+from oai_usage_pipeline.orchestration.assets import openai_events, token_usage_hourly, usage_events
+from oai_usage_pipeline.orchestration.days import DAYS
+
+LIVE = "live"
+REFRESH = "refresh"
+RECONCILE = "reconcile"
+
+live_job = dg.define_asset_job(
+    LIVE,
+    selection=dg.AssetSelection.assets(openai_events, usage_events, token_usage_hourly).without_checks()
+    | dg.AssetSelection.checks(dg.AssetCheckKey(openai_events.key, "no_gap")),
+    partitions_def=DAYS,
+    description="One pass: capture the hub up to its head, then refresh the live days of silver and gold.",
+    # Ahead of refreshes in the queue: people wait for live numbers, not for last year's.
+    tags={"dagster/priority": "10"},
+)
+
+refresh_job = dg.define_asset_job(
+    REFRESH,
+    selection=dg.AssetSelection.assets(usage_events, token_usage_hourly).without_checks(),
+    partitions_def=DAYS,
+    description="Bring days of silver and gold up to date: late events, other days, a new contract version.",
+)
+
+reconcile_job = dg.define_asset_job(
+    RECONCILE,
+    selection=dg.AssetSelection.all_asset_checks()
+    - dg.AssetSelection.checks(dg.AssetCheckKey(openai_events.key, "no_gap")),
+    description="Check every invariant on the lake as it stands.",
+)
+
+JOBS = [live_job, refresh_job, reconcile_job]

@@ -1,0 +1,109 @@
+"""What assets tell people in the UI: tables, counts and columns in Dagster's own metadata types.
+
+Belongs here: turning results of plain functions into metadata. No results are made here.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from oai_usage_pipeline.audit.invariants import Finding
+from oai_usage_pipeline.audit.status import TableStatus
+from oai_usage_pipeline.capture.backlog import PartitionBacklog
+from oai_usage_pipeline.capture.run import Captured
+from oai_usage_pipeline.refresh.day import RefreshedDay
+from oai_usage_pipeline.tables import TableContract
+
+Metadata = dict[str, Any]
+
+
+def table_definition(contract: TableContract) -> Metadata:
+    """The columns of a table, for the asset's definition."""
+    columns = [dg.TableColumn(name, str(kind)) for name, kind in contract.schema.items()]
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "dagster/table_name": contract.name,
+        "partitioned_by": contract.partition_by,
+        "contract_version": contract.version,
+    }
+
+
+def hub_state(found: Sequence[PartitionBacklog]) -> Metadata:
+    """Heads, positions and lag by hub partition."""
+    hub = found[0].hub
+    return {
+        "event_hub": hub.event_hub,
+        "incarnation": hub.incarnation,
+        "lag_events": sum(each.event_count for each in found),
+        "partitions": _table(
+            {
+                "partition": each.partition_id,
+                "first": each.bounds.first,
+                "head": each.bounds.last,
+                "position": _number(each.position),
+                "lag": each.event_count,
+                "gap": "yes" if each.gap else "no",
+            }
+            for each in found
+        ),
+    }
+
+
+def captured_state(captured: Captured, table: TableStatus) -> Metadata:
+    """What a capture run added, by hub partition."""
+    partitions = captured.partitions.values()
+    return {
+        "dagster/row_count": table.rows,
+        "event_hub": captured.event_hub,
+        "incarnation": captured.incarnation,
+        "delta_version": table.version,
+        "captured_events": captured.event_count,
+        "commits": captured.commit_count,
+        "unreadable_events": sum(each.unreadable_count for each in partitions),
+        "duplicates_dropped": sum(each.duplicate_count for each in partitions),
+        "sequence_ranges": _table(
+            {
+                "partition": each.partition_id,
+                "first": _number(each.first),
+                "last": _number(each.last),
+                "events": each.event_count,
+                "unreadable": each.unreadable_count,
+                "stopped_by": type(each.error).__name__ if each.error else "",
+            }
+            for each in partitions
+        ),
+    }
+
+
+def refreshed_state(refreshed: Sequence[RefreshedDay], table: TableStatus) -> Metadata:
+    """What was done to each day of a derived table."""
+    return {
+        "dagster/row_count": table.rows,
+        "delta_version": table.version,
+        "new_source_rows": sum(each.new_rows for each in refreshed),
+        "days": _table(
+            {"day": each.day, "done": each.mode, "new_source_rows": each.new_rows} for each in refreshed
+        ),
+    }
+
+
+def check_result(finding: Finding) -> dg.AssetCheckResult:
+    """A finding as an asset check: its sentence, its figures."""
+    return dg.AssetCheckResult(
+        check_name=finding.invariant,
+        passed=finding.holds,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=finding.sentence,
+        metadata=dict(finding.figures),
+    )
+
+
+def _table(rows: Any) -> dg.TableMetadataValue | str:  # noqa: ANN401 - an iterable of plain dicts
+    records = [dg.TableRecord(row) for row in rows]
+    return dg.MetadataValue.table(records) if records else "none"
+
+
+def _number(value: int | None) -> int | str:
+    # A table's cell can't be null; an empty text says "none" where 0 would be a position.
+    return "" if value is None else value

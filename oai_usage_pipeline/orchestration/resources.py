@@ -1,0 +1,42 @@
+"""What assets, checks and sensors work with: the hub, the lake and the key fingerprint.
+
+Belongs here: making them from the settings at the moment of use, so that definitions load without
+network, environment or secrets. Tests hand in a resource of their own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from oai_usage_pipeline.capture.event_hub import EventHubSource
+from oai_usage_pipeline.capture.source import Source
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.settings import Settings
+from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
+
+
+class Pipeline(dg.ConfigurableResource[None]):
+    """The pipeline's ends, made from the environment (see the README's settings table)."""
+
+    def settings(self) -> Settings:
+        """The settings as they are now; raises ConfigurationError."""
+        return Settings.load()
+
+    def lake(self) -> Lake:
+        """Where the tables are."""
+        return Lake(self.settings().lake_location)
+
+    def fingerprint(self) -> KeyFingerprint:
+        """What callers' keys are replaced with."""
+        settings = self.settings()
+        return KeyFingerprint(settings.pepper, settings.key_pepper_version)
+
+    @contextmanager
+    def source(self) -> Iterator[Source]:
+        """The hub, with its connections closed afterwards."""
+        source = EventHubSource(self.settings())
+        try:
+            yield source
+        finally:
+            source.close()

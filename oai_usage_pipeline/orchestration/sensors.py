@@ -1,0 +1,93 @@
+"""The sensors: level-triggered, they compare the hub with the lake and ask for what is missing.
+
+Belongs here: when a run is requested. A sensor never receives events, and keeps no cursor and no
+run key: a run that failed is simply asked for again, because what it should have done is still
+missing. (A run key would be refused for ever after a failed run.)
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from oai_usage_pipeline.capture.backlog import backlog
+from oai_usage_pipeline.errors import PipelineError
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
+from oai_usage_pipeline.orchestration.jobs import LIVE, REFRESH, live_job, refresh_job
+from oai_usage_pipeline.orchestration.resources import Pipeline
+from oai_usage_pipeline.refresh.day import stale_days
+from oai_usage_pipeline.refresh.derivation import DERIVATIONS
+
+IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dg.sensor(
+    job=live_job,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a live pass when the hub holds events that bronze doesn't.",
+)
+def backlog_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
+    """One live pass at a time; partitions stopped by a gap don't ask for more."""
+    if _is_in_flight(context.instance, LIVE):
+        return dg.SkipReason("A live pass is under way.")
+    try:
+        with pipeline.source() as source:
+            found = backlog(source, pipeline.lake())
+    except PipelineError as error:
+        return dg.SkipReason(str(error))
+    waiting = sum(each.event_count for each in found if each.gap is None)
+    gaps = [str(each.gap) for each in found if each.gap]
+    if not waiting:
+        return dg.SkipReason("\n".join(gaps) or "Bronze has every event that the hub holds.")
+    tags = {
+        "oai_usage/event_hub": found[0].hub.event_hub.replace("/", "."),
+        "oai_usage/backlog": str(waiting),
+    }
+    return dg.RunRequest(tags={**range_tags(*live_days(datetime.now(UTC))), **tags})
+
+
+@dg.sensor(
+    job=refresh_job,
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for days of silver and gold that are behind: late events, older days, a new contract.",
+)
+def stale_days_sensor(
+    context: dg.SensorEvaluationContext, pipeline: Pipeline
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """The oldest range of stale days first, one at a time; live days are left to a live pass."""
+    if _is_in_flight(context.instance, REFRESH):
+        yield dg.SkipReason("A refresh is under way.")
+        return
+    try:
+        days = all_stale_days(pipeline.lake())
+    except PipelineError as error:
+        yield dg.SkipReason(str(error))
+        return
+    if _is_in_flight(context.instance, LIVE):
+        days -= set(live_days(datetime.now(UTC)))
+    for first, last in ranges(days)[:1]:
+        yield dg.RunRequest(tags=range_tags(first, last))
+    if not days:
+        yield dg.SkipReason("Every day of silver and gold is up to date.")
+
+
+def all_stale_days(lake: Lake) -> set[str]:
+    """Days on which silver or gold is behind."""
+    return {each.day for derivation in DERIVATIONS for each in stale_days(lake, derivation)}
+
+
+def _is_in_flight(instance: dg.DagsterInstance, job_name: str) -> bool:
+    running = dg.RunsFilter(job_name=job_name, statuses=IN_FLIGHT)
+    return instance.get_runs_count(running) > 0
+
+
+SENSORS = [backlog_sensor, stale_days_sensor]

@@ -1,0 +1,188 @@
+"""The commit protocol on a real Delta table."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+
+from oai_usage_pipeline.capture.commit import ATTEMPTS, CommittedRange, Step, commit
+from oai_usage_pipeline.capture.landing import bronze_frame, land
+from oai_usage_pipeline.capture.source import Hub
+from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable, SourceGap
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.lake.table import LakeTable
+from oai_usage_pipeline.tables import OPENAI_EVENTS
+from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
+from oai_usage_pipeline_tests.capture.list_source import event
+
+HUB = Hub("namespace/hub", "2026-01-05T08:00:00.000Z", ("0", "1"))
+FINGERPRINT = KeyFingerprint(b"pepper of the tests", 1)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def open_table(lake: Lake) -> Callable[[], LakeTable]:
+    return lambda: lake.table(OPENAI_EVENTS)
+
+
+def batch(numbers: dict[str, range]) -> pl.DataFrame:
+    rows = [land(each, event(number), FINGERPRINT) for each, found in numbers.items() for number in found]
+    return bronze_frame(HUB, rows)
+
+
+def numbers_in(lake: Lake, partition_id: str) -> list[int]:
+    rows = lake.table(OPENAI_EVENTS).scan().filter(pl.col("partition_id") == partition_id).collect()
+    return sorted(rows["sequence_number"])
+
+
+def no_pause(_: float) -> None: ...
+
+
+def test_rows_and_positions_of_several_partitions_share_one_commit(
+    lake: Lake, open_table: Callable[[], LakeTable]
+) -> None:
+    before = open_table().version
+    added = commit(open_table, HUB, batch({"0": range(5), "1": range(3)}))
+    table = open_table()
+    assert table.version == before + 1
+    assert added == [CommittedRange("0", 0, 4, 5, 0), CommittedRange("1", 0, 2, 3, 0)]
+    assert [table.position(HUB.app_id(each)) for each in ("0", "1")] == [4, 2]
+
+
+def test_the_same_batch_twice_is_in_bronze_once(lake: Lake, open_table: Callable[[], LakeTable]) -> None:
+    commit(open_table, HUB, batch({"0": range(5)}))
+    assert commit(open_table, HUB, batch({"0": range(5)})) == []
+    assert numbers_in(lake, "0") == list(range(5))
+
+
+def test_an_overlapping_batch_adds_only_what_is_new(lake: Lake, open_table: Callable[[], LakeTable]) -> None:
+    commit(open_table, HUB, batch({"0": range(5)}))
+    assert commit(open_table, HUB, batch({"0": range(3, 9)})) == [CommittedRange("0", 5, 8, 4, 0)]
+    assert numbers_in(lake, "0") == list(range(9))
+
+
+def test_position_zero_is_a_position(lake: Lake, open_table: Callable[[], LakeTable]) -> None:
+    commit(open_table, HUB, batch({"0": range(1)}))
+    commit(open_table, HUB, batch({"0": range(2)}))
+    assert numbers_in(lake, "0") == [0, 1]
+
+
+def test_a_partition_never_captured_may_begin_anywhere(
+    lake: Lake, open_table: Callable[[], LakeTable]
+) -> None:
+    commit(open_table, HUB, batch({"0": range(1000, 1003)}))
+    assert numbers_in(lake, "0") == [1000, 1001, 1002]
+
+
+def test_a_gap_is_refused_with_its_exact_range_and_nothing_is_written(
+    lake: Lake, open_table: Callable[[], LakeTable]
+) -> None:
+    commit(open_table, HUB, batch({"0": range(5)}))
+    with pytest.raises(SourceGap, match="partition 0: events 5 to 7 are missing"):
+        commit(open_table, HUB, batch({"0": range(8, 10), "1": range(2)}))
+    assert numbers_in(lake, "0") == list(range(5))
+    assert numbers_in(lake, "1") == []
+
+
+def test_a_hole_inside_a_batch_is_a_gap(open_table: Callable[[], LakeTable]) -> None:
+    holed = batch({"0": range(10)}).filter(~pl.col("sequence_number").is_in([4, 5]))
+    with pytest.raises(SourceGap, match="events 4 to 5 are missing"):
+        commit(open_table, HUB, holed)
+
+
+def test_a_hub_made_again_does_not_collide_with_its_former_life(
+    lake: Lake, open_table: Callable[[], LakeTable]
+) -> None:
+    reborn = Hub(HUB.event_hub, "2026-02-01T00:00:00.000Z", HUB.partition_ids)
+    commit(open_table, HUB, batch({"0": range(5)}))
+    commit(open_table, reborn, batch({"0": range(3)}))
+    table = open_table()
+    assert [table.position(hub.app_id("0")) for hub in (HUB, reborn)] == [4, 2]
+    assert numbers_in(lake, "0") == [0, 0, 1, 1, 2, 2, 3, 4]
+
+
+def test_a_reply_lost_after_the_commit_does_not_double_the_batch(
+    lake: Lake, open_table: Callable[[], LakeTable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = LakeTable.append
+    lost = iter([True])
+
+    def append_and_lose_the_reply(self: LakeTable, rows: pl.DataFrame, positions: dict[str, int]) -> None:
+        append(self, rows, positions)
+        if next(lost, False):
+            raise OSError("connection reset while waiting for the reply")
+
+    monkeypatch.setattr(LakeTable, "append", append_and_lose_the_reply)
+    commit(open_table, HUB, batch({"0": range(5)}), pause=no_pause)
+    commit(open_table, HUB, batch({"0": range(5, 8)}), pause=no_pause)
+    assert numbers_in(lake, "0") == list(range(8))
+
+
+def test_of_two_committers_with_the_same_events_one_wins_and_the_other_adds_nothing(
+    lake: Lake, open_table: Callable[[], LakeTable]
+) -> None:
+    other_was_faster = iter([True])
+
+    def race(step: Step) -> None:
+        if step == "checked" and next(other_was_faster, False):
+            commit(open_table, HUB, batch({"0": range(7)}))
+
+    assert commit(open_table, HUB, batch({"0": range(5)}), race, no_pause) == []
+    assert numbers_in(lake, "0") == list(range(7))
+
+
+def test_committers_of_different_partitions_do_not_hinder_each_other(
+    lake: Lake, open_table: Callable[[], LakeTable]
+) -> None:
+    attempts: list[Step] = []
+
+    def other_partition_first(step: Step) -> None:
+        attempts.append(step)
+        if step == "checked" and attempts.count("checked") == 1:
+            commit(open_table, HUB, batch({"1": range(4)}))
+
+    commit(open_table, HUB, batch({"0": range(5)}), other_partition_first, no_pause)
+    assert attempts == ["opened", "checked", "appended"]
+    assert [numbers_in(lake, each) for each in ("0", "1")] == [list(range(5)), list(range(4))]
+
+
+def test_a_lake_that_stays_broken_is_an_error_that_says_what_happens_next(
+    open_table: Callable[[], LakeTable],
+) -> None:
+    pauses: list[float] = []
+
+    def broken(_: Step) -> None:
+        raise OSError("no space left on device")
+
+    with pytest.raises(LakeUnavailable, match=r"no space left on device.*the next run reads them again"):
+        commit(open_table, HUB, batch({"0": range(5)}), broken, pauses.append)
+    assert len(pauses) == ATTEMPTS - 1
+    assert open_table().row_count() == 0
+
+
+def test_a_table_that_would_forget_positions_is_refused(
+    lake: Lake, open_table: Callable[[], LakeTable]
+) -> None:
+    open_table()
+    DeltaTable(lake.uri(OPENAI_EVENTS)).alter.set_table_properties(
+        {"delta.setTransactionRetentionDuration": "interval 7 days"}, raise_if_not_exists=False
+    )
+    with pytest.raises(LakeDamaged, match="setTransactionRetentionDuration"):
+        commit(open_table, HUB, batch({"0": range(5)}))
+
+
+def test_the_delta_log_holds_no_payload_and_no_key(lake: Lake, open_table: Callable[[], LakeTable]) -> None:
+    secret = b'{"AppSubscriptionKey":"0123456789abcdef0123456789abcdef","Request":"top secret prompt"}'
+    rows = [land("0", event(0, secret), FINGERPRINT)]
+    commit(open_table, HUB, bronze_frame(HUB, rows))
+    log = "".join(path.read_text() for path in Path(lake.uri(OPENAI_EVENTS), "_delta_log").glob("*.json"))
+    assert "sequence_number" in log
+    assert "top secret" not in log
+    assert "0123456789abcdef" not in log
+    assert FINGERPRINT.of("0123456789abcdef0123456789abcdef") not in log
