@@ -56,7 +56,12 @@ class Answer(NamedTuple):
 
 
 class Unreadable(Exception):  # a body's property, never a failure of the pipeline
-    """A body that can't be accounted for; the argument is the reason code."""
+    """A body that can't be accounted for: the reason code, and the names that it shows nevertheless."""
+
+    def __init__(self, reason: str, names: Body | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.names = names or Body()
 
 
 def judge(

@@ -36,7 +36,7 @@ def read_body(text: str) -> Answer:
             return read_cut_body(text)
         body = body_of(parse_slowly(text, error))
     if is_doubled(text):
-        raise Unreadable("tokens_doubled")
+        raise Unreadable("tokens_doubled", body)
     name = body.get("object")
     if name == "list" and body.get("usage"):
         operation: str | None = EMBEDDINGS  # no other list reports usage; the vectors need not be built
@@ -76,7 +76,8 @@ def body_of(tree: Mapping[str, Any]) -> Body:
     try:
         body["usage"] = _validate_usage(tree.get("usage"))
     except ValidationError as error:
-        raise Unreadable(why_refused(error.errors(include_url=False, include_input=False)[0])) from None
+        reason = why_refused(error.errors(include_url=False, include_input=False)[0])
+        raise Unreadable(reason, body) from None
     return body
 
 

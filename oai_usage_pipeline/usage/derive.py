@@ -71,7 +71,7 @@ def _assemble(
             event_index=pl.lit(0, pl.Int32()),
             usage_date=pl.col("event_at").dt.date(),
             subscription=pl.when(pl.col("subscription") != "").then(pl.col("subscription").str.slice(0, 256)),
-            reason=_joined("reason", "remark"),
+            reason=_reason(),
             schema_version=pl.lit(USAGE_EVENTS.version, pl.Int32()),
         )
         .select(pl.col(name).cast(dtype) for name, dtype in USAGE_EVENTS.schema.items())
@@ -84,6 +84,10 @@ def _with(column: pl.Series, replaced: dict[int, str | None]) -> pl.Series:
     return column.scatter(list(replaced), pl.Series(list(replaced.values()), dtype=pl.String()))
 
 
-def _joined(first: str, second: str) -> pl.Expr:
-    both = pl.concat_str([pl.col(first), pl.col(second)], separator="; ", ignore_nulls=True)
-    return pl.when(pl.col(first).is_not_null() | pl.col(second).is_not_null()).then(both)
+def _reason() -> pl.Expr:
+    # Of an event that couldn't be opened at all, there is no news in a missing time.
+    remark = pl.when(~pl.col("reason").str.starts_with("envelope_").fill_null(value=False)).then(
+        pl.col("remark")
+    )
+    joined = pl.concat_str([pl.col("reason"), remark], separator="; ", ignore_nulls=True)
+    return pl.when(pl.col("reason").is_not_null() | remark.is_not_null()).then(joined)

@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 from oai_usage_pipeline.usage.answers import Answer, Unreadable
 from oai_usage_pipeline.usage.bodies import read_body, unquoted
-from oai_usage_pipeline.usage.operations import RESPONSES, UNIT_BILLED
+from oai_usage_pipeline.usage.operations import RESPONSES, UNIT_BILLED, by_object
 from oai_usage_pipeline.usage.requests import Request, operation_asked_for, read_request
 from oai_usage_pipeline.usage.streams import is_stream, read_stream
-from oai_usage_pipeline.usage.tokens import NO_TOKENS
 
 LONGEST_NAME = 256
 """Characters. Longer foreign texts are cut and end in an ellipsis: a name is no place for a novel."""
+
+
+_NO_JSON = ("response_not_json", "response_not_object")
 
 
 class UsageRecord(NamedTuple):
@@ -42,7 +44,7 @@ def meter(request: str | None, response: str | None) -> UsageRecord:
     try:
         answer = read_response(response)
     except Unreadable as refusal:
-        return _refused(str(refusal), asked, request)
+        return _refused(refusal, asked, request)
     return record_of(answer, asked, request)
 
 
@@ -91,13 +93,15 @@ def record_of(answer: Answer, asked: Request, request: str | None) -> UsageRecor
     )
 
 
-def _refused(reason: str, asked: Request, request: str | None) -> UsageRecord:
-    operation = operation_asked_for(request)
-    if reason in ("response_not_json", "response_not_object") and operation in UNIT_BILLED:
+def _refused(refusal: Unreadable, asked: Request, request: str | None) -> UsageRecord:
+    names = refusal.names
+    operation = by_object(names.get("object")) or operation_asked_for(request)
+    if refusal.reason in _NO_JSON and operation in UNIT_BILLED:
         # Sound, subtitles and plain text are what these calls answer with.
-        answer = Answer("unit_billed", None, operation)
-    else:
-        answer = Answer("rejected", reason, operation, tokens=NO_TOKENS)
+        return record_of(Answer("unit_billed", None, operation), asked, request)
+    answer = Answer(
+        "rejected", refusal.reason, operation, names.get("object"), names.get("model"), names.get("id")
+    )
     return record_of(answer, asked, request)
 
 

@@ -13,6 +13,7 @@ from oai_usage_pipeline.usage.fingerprint import is_fingerprint
 from oai_usage_pipeline.usage.metering import UsageRecord, meter, record_of
 from oai_usage_pipeline.usage.requests import read_request
 from oai_usage_pipeline.usage.streams import is_stream, read_whole
+from oai_usage_pipeline.usage.tokens import NO_TOKENS
 
 
 class Salvaged(NamedTuple):
@@ -50,12 +51,9 @@ def _from_part(fields: dict[str, Any]) -> Salvaged:
 def _cut_answer(response: str | None) -> Answer:
     if not response:
         return Answer("unmetered", "truncated")
-    answer = _cut_stream(response) if is_stream(response) else read_cut_body(response)
-    return answer._replace(status="unmetered", reason="truncated", tokens=Answer("").tokens)
-
-
-def _cut_stream(response: str) -> Answer:
-    return read_whole(response)
+    answer = read_whole(response) if is_stream(response) else read_cut_body(response)
+    # Counts may stand before the cut; whether they are the last ones is beyond it.
+    return answer._replace(status="unmetered", reason="truncated", tokens=NO_TOKENS)
 
 
 def _subscription(text: str | None) -> str | None:

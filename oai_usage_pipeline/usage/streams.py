@@ -118,7 +118,7 @@ def _is_named(body: Body) -> bool:
 
 def _once(body: Body, data: str) -> Body:
     if is_doubled(data):
-        raise Unreadable("tokens_doubled")
+        raise Unreadable("tokens_doubled", body)
     return body
 
 
