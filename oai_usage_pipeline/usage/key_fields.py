@@ -12,6 +12,7 @@ SHORTEST_CREDENTIAL = 8
 ordinary words, and nothing that short is a credential (the gateway's keys have 32 hexadecimals)."""
 
 _MOST_SEARCHED_KEYS = 64
+_LONGEST_CUT_KEY = 1024
 
 # A field name, then ':' or '=', then the start of a value: quoted at any depth of escaping, or bare.
 _KEY_FIELD = re.compile(
@@ -111,7 +112,15 @@ def _without_keys(body: bytes, keys: dict[bytes, bytes]) -> bytes:
         # Searching for each would take keys x length: look every word up instead.
         return _TOKEN.sub(lambda word: keys.get(word[0], word[0]), body)
     for key in sorted(keys, key=len, reverse=True):
-        body = body.replace(key, keys[key])
+        body = _without_cut_key(body.replace(key, keys[key]), key, keys[key])
+    return body
+
+
+def _without_cut_key(body: bytes, key: bytes, mark: bytes) -> bytes:
+    """A body that was cut may end in the middle of a key that it repeats: most of a key is too much."""
+    for length in range(min(len(key) - 1, _LONGEST_CUT_KEY), SHORTEST_CREDENTIAL - 1, -1):
+        if body.endswith(key[:length]):
+            return body[:-length] + mark
     return body
 
 

@@ -1,0 +1,175 @@
+"""Keys leave no trace but their fingerprint: in columns, in texts and in unreadable bytes."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oai_usage_pipeline.usage.envelope import Envelope, open_envelope
+from oai_usage_pipeline.usage.fingerprint import KeyFingerprint, is_fingerprint
+from oai_usage_pipeline_tests.usage.bodies import envelope
+
+KEY = "0123456789abcdef0123456789abcdef"
+FINGERPRINT = KeyFingerprint(b"pepper")
+MARK = FINGERPRINT.of(KEY)
+
+
+def test_a_fingerprint_names_its_version_and_hides_its_key() -> None:
+    assert re.fullmatch(r"v3-[0-9a-f]{32}", KeyFingerprint(b"pepper", version=3).of(KEY))
+    assert KEY not in MARK
+
+
+def test_a_fingerprint_depends_on_key_and_pepper_alone() -> None:
+    assert KeyFingerprint(b"pepper").of(KEY) == MARK
+    assert KeyFingerprint(b"Pepper").of(KEY) != MARK
+    assert FINGERPRINT.of(KEY[:-1]) != MARK
+
+
+def test_an_empty_pepper_is_refused() -> None:
+    with pytest.raises(ValueError, match="pepper"):
+        KeyFingerprint(b"")
+
+
+def test_the_pepper_is_not_shown() -> None:
+    assert "pepper" not in repr(FINGERPRINT)
+
+
+@pytest.mark.parametrize("key", ["", MARK, KeyFingerprint(b"old", version=12).of(KEY)])
+def test_nothing_and_fingerprints_are_not_hashed(key: str) -> None:
+    assert FINGERPRINT.of(key) == key
+
+
+@pytest.mark.parametrize("key", ["k", "a\nb", "x" * 10_000, "ключ-ключ", "\ud800-surrogate", f"{MARK}0"])
+def test_any_other_key_is_hashed(key: str) -> None:
+    assert is_fingerprint(FINGERPRINT.of(key))
+
+
+@pytest.mark.parametrize(
+    "key", [KEY, 'quote"back\\slash', "line\nbreak-key", "schlüssel-ключ", "key/with/slashes"]
+)
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_key_is_scrubbed_at_every_depth_of_escaping(key: str, depth: int) -> None:
+    text = f"before {key} after {key}"
+    for _ in range(depth):
+        text = json.dumps({"text": text})
+    scrubbed = FINGERPRINT.scrub(text, key)
+    for _ in range(depth):
+        scrubbed = json.loads(scrubbed)["text"]
+    assert scrubbed == f"before {FINGERPRINT.of(key)} after {FINGERPRINT.of(key)}"
+
+
+def test_a_key_too_short_to_be_a_credential_is_not_searched_for() -> None:
+    assert FINGERPRINT.scrub("a testament", "test") == "a testament"
+
+
+def test_sealing_replaces_the_key_in_every_column() -> None:
+    sealed = FINGERPRINT.seal(Envelope(f"t{KEY}", KEY, f"q{KEY}", f"r{KEY}", f'{{"p": "{KEY}"}}'))
+    assert sealed == Envelope(f"t{MARK}", MARK, f"q{MARK}", f"r{MARK}", f'{{"p": "{MARK}"}}')
+
+
+def test_sealing_hashes_a_short_key_in_its_own_column_only() -> None:
+    assert FINGERPRINT.seal(Envelope("t", "ab", "ab", None)) == Envelope(
+        "t", FINGERPRINT.of("ab"), "ab", None
+    )
+
+
+@pytest.mark.parametrize("key", [None, "", MARK])
+def test_sealing_leaves_an_envelope_without_a_key_alone(key: str | None) -> None:
+    opened = Envelope("t", key, "q", "r", "{}")
+    assert FINGERPRINT.seal(opened) == opened
+
+
+UNREADABLE = {
+    "cut after the key": (
+        f'{{"AppSubscriptionKey": "{KEY}", "Request": "{KEY}',
+        f'{{"AppSubscriptionKey": "{MARK}", "Request": "{MARK}',
+    ),
+    "camel case": (f'{{"appSubscriptionKey":"{KEY}"}}', f'{{"appSubscriptionKey":"{MARK}"}}'),
+    "header of the gateway": (
+        f"Ocp-Apim-Subscription-Key: {KEY}\r\n",
+        f"Ocp-Apim-Subscription-Key: {MARK}\r\n",
+    ),
+    "header of the service": (f'{{"api-key": "{KEY}"}}', f'{{"api-key": "{MARK}"}}'),
+    "query": (f"GET /?subscription-key={KEY}&x=1", f"GET /?subscription-key={MARK}&x=1"),
+    "bearer": (f'{{"Authorization": "Bearer {KEY}"}}', f'{{"Authorization": "Bearer {MARK}"}}'),
+    "Python's quotes": (f"{{'AppSubscriptionKey': '{KEY}'}}", f"{{'AppSubscriptionKey': '{MARK}'}}"),
+    "a number": (
+        '{"AppSubscriptionKey": 123456789}',
+        f'{{"AppSubscriptionKey": {FINGERPRINT.of("123456789")}}}',
+    ),
+    "escaped once": (
+        json.dumps(json.dumps({"AppSubscriptionKey": KEY})),
+        json.dumps(json.dumps({"AppSubscriptionKey": MARK})),
+    ),
+    "escaped twice": (
+        json.dumps(json.dumps(json.dumps({"AppSubscriptionKey": KEY}, indent=1))),
+        json.dumps(json.dumps(json.dumps({"AppSubscriptionKey": MARK}, indent=1))),
+    ),
+    "the value elsewhere, before": (
+        f'{KEY} {{"AppSubscriptionKey": "{KEY}"',
+        f'{MARK} {{"AppSubscriptionKey": "{MARK}"',
+    ),
+    "two keys": (
+        f'"api-key": "{KEY}", "AppSubscriptionKey": "{KEY}"',
+        f'"api-key": "{MARK}", "AppSubscriptionKey": "{MARK}"',
+    ),
+    "null": ('{"AppSubscriptionKey": null, "x": ', '{"AppSubscriptionKey": null, "x": '),
+    "no key": ("no key at all", "no key at all"),
+}
+
+
+@pytest.mark.parametrize(("body", "scrubbed"), UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable_bytes_are_scrubbed_by_field_name(body: str, scrubbed: str) -> None:
+    assert FINGERPRINT.scrub_unreadable(body.encode()).decode() == scrubbed
+
+
+@pytest.mark.parametrize("body", [body for body, _ in UNREADABLE.values()], ids=UNREADABLE)
+def test_scrubbing_twice_is_scrubbing_once(body: str) -> None:
+    once = FINGERPRINT.scrub_unreadable(body.encode())
+    assert FINGERPRINT.scrub_unreadable(once) == once
+
+
+@pytest.mark.parametrize("key", ['quote"back\\slash-key', "line\nbreak-key", "schlüssel-ключ"])
+def test_an_escaped_key_has_the_fingerprint_of_the_key_itself(key: str) -> None:
+    cut = json.dumps({"AppSubscriptionKey": key, "Request": json.dumps({"echo": key})})[:-1]
+    scrubbed = FINGERPRINT.scrub_unreadable(cut.encode()).decode()
+    assert json.loads(scrubbed + "}") == {
+        "AppSubscriptionKey": FINGERPRINT.of(key),
+        "Request": json.dumps({"echo": FINGERPRINT.of(key)}),
+    }
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_key_in_utf_16_is_found(encoding: str) -> None:
+    body = f'{{"AppSubscriptionKey": "{KEY}", "Request": "..'.encode(encoding)
+    scrubbed = FINGERPRINT.scrub_unreadable(body)
+    assert KEY.encode("utf-16-le") not in scrubbed
+    assert MARK in scrubbed.decode(encoding)
+
+
+@pytest.mark.parametrize("cut", range(60, 200))
+def test_no_more_than_seven_characters_of_a_key_stay_wherever_the_cut_is(cut: int) -> None:
+    body = envelope(AppSubscriptionKey=KEY, Request=f"{KEY} {KEY}")[:cut]
+    rest = FINGERPRINT.scrub_unreadable(body).replace(MARK.encode(), b"")
+    assert not any(KEY[at : at + 8].encode() in rest for at in range(len(KEY) - 7))
+
+
+def test_a_salvaged_key_has_the_fingerprint_of_readable_envelopes() -> None:
+    sealed = FINGERPRINT.seal(open_envelope(envelope(AppSubscriptionKey=KEY)))
+    scrubbed = FINGERPRINT.scrub_unreadable(envelope(AppSubscriptionKey=KEY)[:-30])
+    assert str(sealed.AppSubscriptionKey).encode() in scrubbed
+
+
+@given(st.binary(max_size=200) | st.text('"\\:=kK eyApisubcrton-_{}', max_size=200).map(str.encode))
+def test_no_bytes_raise(body: bytes) -> None:
+    once = FINGERPRINT.scrub_unreadable(body)
+    assert isinstance(once, bytes)
+
+
+def test_many_different_keys_are_all_replaced() -> None:
+    keys = [f"{number:032x}" for number in range(1_000)]
+    body = " ".join(f'"api-key": "{key}" and {key}' for key in keys).encode()
+    scrubbed = FINGERPRINT.scrub_unreadable(body)
+    assert not [key for key in keys if key.encode() in scrubbed]
