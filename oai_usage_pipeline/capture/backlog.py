@@ -4,6 +4,7 @@ Belongs here: the one comparison that capture, sensor and status share. Reading 
 """
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from oai_usage_pipeline.capture.commit import gap
@@ -11,6 +12,8 @@ from oai_usage_pipeline.capture.source import Hub, PartitionBounds, Source
 from oai_usage_pipeline.errors import ConfigurationError, SourceGap
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import OPENAI_EVENTS
+
+CONCURRENT_QUESTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,12 @@ def backlog(source: Source, lake: Lake, only: Collection[str] = ()) -> list[Part
         raise ConfigurationError(
             f"{hub.event_hub} has no partition {', '.join(unknown)}: it has {', '.join(hub.partition_ids)}"
         )
+    wanted = [each for each in hub.partition_ids if not only or each in only]
+    # A question to an Event Hub takes a third of a second, most of it waiting: ask several at once.
+    with ThreadPoolExecutor(max_workers=min(len(wanted), CONCURRENT_QUESTIONS)) as ask:
+        bounds = list(ask.map(source.bounds, wanted))
     table = lake.table(OPENAI_EVENTS)
     return [
-        PartitionBacklog(
-            hub, partition_id, table.position(hub.app_id(partition_id)), source.bounds(partition_id)
-        )
-        for partition_id in hub.partition_ids
-        if not only or partition_id in only
+        PartitionBacklog(hub, partition_id, table.position(hub.app_id(partition_id)), held)
+        for partition_id, held in zip(wanted, bounds, strict=True)
     ]

@@ -7,7 +7,7 @@ and how it is committed, does not.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from oai_usage_pipeline.capture.landing import LandedRow
@@ -42,9 +42,11 @@ class Intake:
     A batch is given out when it reaches one of the limits, or when the last reader has left.
     """
 
-    def __init__(self, readers: int, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, readers: Iterable[str], limits: Limits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._changed = threading.Condition()
-        self._readers = readers
+        self._readers = set(readers)
         self._limits = limits
         self._clock = clock
         self._held_bytes = 0
@@ -66,10 +68,10 @@ class Intake:
             self._changed.notify_all()
             return True
 
-    def reader_left(self) -> None:
-        """One reader puts nothing more."""
+    def reader_left(self, reader: str) -> None:
+        """The reader of that name puts nothing more; saying so twice does no harm."""
         with self._changed:
-            self._readers -= 1
+            self._readers.discard(reader)
             self._changed.notify_all()
 
     def next_batch(self) -> Batch | None:
@@ -82,7 +84,7 @@ class Intake:
                     rows, byte_count = self._waiting.popleft()
                     batch.rows.extend(rows)
                     batch.byte_count += byte_count
-                elif self._readers == 0:
+                elif not self._readers:
                     break
                 else:
                     remaining = deadline - self._clock()

@@ -25,9 +25,13 @@ from oai_usage_pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-PREFETCH = 300
-"""Events the SDK may hold undelivered per partition: at Azure's usual 200 KB a message this bounds
-its memory to 60 MB, and it reads within 10 % of a prefetch of 3,000."""
+PREFETCH_BYTES = 192 * 2**20
+FRAME_BYTES = 2**16
+LARGEST_PREFETCH = 3000
+CALLBACK_EVENTS = 300
+"""The SDK reads at most `prefetch` frames of 64 KiB before it delivers, so that number bounds its
+memory by bytes. A large one matters: it asks for more only when all that it asked for has come, and
+waits 0.2 s then if a message took several frames."""
 
 SILENCE_SECONDS = 15.0
 RECONNECTS = 3
@@ -42,12 +46,13 @@ class EventHubSource:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._management: EventHubConsumerClient | None = None
-        self._hub: Hub | None = None
+        self._partition_count = 1
 
     def describe(self) -> Hub:
         """See `Source.describe`."""
         with self._explained():
             found = self._manager().get_eventhub_properties()
+        self._partition_count = len(found["partition_ids"])
         created_at = found["created_at"].astimezone(UTC).isoformat(timespec="milliseconds")
         return Hub(
             event_hub=f"{self._settings.namespace}/{found['eventhub_name']}",
@@ -101,8 +106,8 @@ class EventHubSource:
                 "partition_id": reception.partition_id,
                 "starting_position": "-1" if reception.last is None else reception.last,
                 "starting_position_inclusive": False,
-                "prefetch": PREFETCH,
-                "max_batch_size": PREFETCH,
+                "prefetch": self._prefetch(),
+                "max_batch_size": CALLBACK_EVENTS,
             },
             name=f"receive-{reception.partition_id}",
             daemon=True,
@@ -115,6 +120,9 @@ class EventHubSource:
             thread.join(timeout=self._silence_seconds)
         if reception.error is not None:
             raise reception.error
+
+    def _prefetch(self) -> int:
+        return min(LARGEST_PREFETCH, max(1, PREFETCH_BYTES // FRAME_BYTES // self._partition_count))
 
     def _manager(self) -> EventHubConsumerClient:
         with self._lock:

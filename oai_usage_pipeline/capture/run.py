@@ -56,10 +56,6 @@ class Captured:
         return [partition.error for partition in self.partitions.values() if partition.error]
 
 
-Progress = Callable[[int, int], None]
-"""Told after each commit: events captured so far, events that this run set out for."""
-
-
 @dataclass
 class CaptureRun:
     """Reads partitions concurrently and commits them together, one committer for all.
@@ -73,7 +69,6 @@ class CaptureRun:
     fingerprint: KeyFingerprint
     only: Collection[str] = ()
     limits: Limits = field(default_factory=Limits)
-    progress: Progress = lambda _done, _total: None
     at_step: Callable[[Step], None] = lambda _: None
 
     def execute(self) -> Captured:
@@ -96,14 +91,14 @@ class CaptureRun:
 
     def _capture(self, hub: Hub, todo: list[PartitionBacklog], result: Captured) -> None:
         total = sum(each.event_count for each in todo)
-        intake = Intake(readers=len(todo), limits=self.limits)
+        intake = Intake((each.partition_id for each in todo), self.limits)
         with ThreadPoolExecutor(max_workers=len(todo), thread_name_prefix="read") as readers:
             reading = [readers.submit(self._read, each, intake, result) for each in todo]
             try:
                 while (batch := intake.next_batch()) is not None:
                     self._commit(hub, batch, result)
                     intake.release(batch)
-                    self._report(result.event_count, total)
+                    logger.info("captured %d of %d events", result.event_count, total)
             except BaseException:
                 # Whatever ends the run, a signal too, ends the readers: they may be waiting on the hub.
                 self.source.close()
@@ -112,10 +107,6 @@ class CaptureRun:
                 intake.close()
         for each in reading:
             each.result()
-
-    def _report(self, done: int, total: int) -> None:
-        logger.info("Captured %d of %d events", done, total)
-        self.progress(done, total)
 
     def _read(self, partition: PartitionBacklog, intake: Intake, result: Captured) -> None:
         stream = PartitionStream(
@@ -127,6 +118,9 @@ class CaptureRun:
             taken = stream.take(events)
             rows = [land(stream.partition_id, event, self.fingerprint) for event in taken]
             accepted = intake.put(rows, sum(len(event.body) for event in taken))
+            if stream.is_done:
+                # Before the source has closed its connection, which takes it most of a second.
+                intake.reader_left(stream.partition_id)
             return accepted and not stream.is_done
 
         try:
@@ -136,7 +130,7 @@ class CaptureRun:
         finally:
             outcome.error = outcome.error or stream.gap
             outcome.duplicate_count = stream.duplicate_count
-            intake.reader_left()
+            intake.reader_left(stream.partition_id)
 
     def _commit(self, hub: Hub, batch: Batch, result: Captured) -> None:
         frame = bronze_frame(hub, batch.rows)

@@ -1,7 +1,5 @@
 """`oai-usage run`: passes of the pipeline through Dagster, in this process."""
 
-import logging
-
 import click
 
 
@@ -14,7 +12,6 @@ def command(until_idle: bool) -> None:
     from oai_usage_pipeline.orchestration.passes import run_until_idle
     from oai_usage_pipeline.orchestration.resources import Pipeline
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     pipeline = Pipeline()
     pipeline.settings()
     with dagster_instance() as instance:

@@ -1,7 +1,7 @@
 """Records as tables on a terminal."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,16 +11,26 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def show(title: str, records: Sequence["DataclassInstance"]) -> None:
-    """Print dataclass records, a column for each field, numbers to the right; None is a dash."""
+def show(title: str, records: Sequence["DataclassInstance"], group_by: str | None = None) -> None:
+    """Print dataclass records, a column for each field, numbers to the right; None is a dash.
+
+    Records follow each other sorted by `group_by`: its value is shown once, a line between groups.
+    """
     table = Table(title=title, title_justify="left")
-    rows = [asdict(record) for record in records]
-    for name, value in rows[0].items() if rows else ():
-        is_number = isinstance(value, int)
-        table.add_column(name.replace("_", " "), justify="right" if is_number else "left")
-    for row in rows:
+    for field in fields(records[0]) if records else ():
+        is_number = str(field.type).startswith(("int", "<class 'int'"))
+        table.add_column(
+            field.name.replace("_", " "), justify="right" if is_number else "left", overflow="fold"
+        )
+    last: object = object()
+    for record in records:
+        row = asdict(record)
+        if group_by is not None:
+            if table.rows and row[group_by] != last:
+                table.add_section()
+            last, row[group_by] = row[group_by], "" if row[group_by] == last else row[group_by]
         table.add_row(*(_text(value) for value in row.values()))
-    Console().print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 def _text(value: object) -> str:

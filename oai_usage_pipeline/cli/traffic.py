@@ -66,17 +66,18 @@ def command(
     rate = FOREVER_RATE if forever and rate is None else rate
     start = _instant(start_at)
     events = generate(seed, start, count, days, rate)
-    hub = _configured_hub()
+    hub = configured_hub()
     with (
         _stop_on_signals() as stop,
-        _shown_progress(count) as progress,
+        shown_progress(count) as progress,
         Ledger(path, LedgerHeader(seed, start.isoformat(), count, days, rate)) as ledger,
     ):
         sent = send(hub, events, ledger, Pace(rate, stop), progress)
     click.echo(f"{sent:,} events sent, ledger in {path}")
 
 
-def _configured_hub() -> Hub:
+def configured_hub() -> Hub:
+    """The hub that the settings name; raises ConfigurationError."""
     settings = Settings.load()
     return Hub(settings.event_hub_name, settings.connection_string, settings.event_hub_namespace)
 
@@ -113,7 +114,7 @@ def _stop_on_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _shown_progress(count: int | None) -> Iterator[Callable[[int], None]]:
+def shown_progress(count: int | None) -> Iterator[Callable[[int], None]]:
     """A live bar on a terminal, a line every few thousand events elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -5,7 +5,7 @@ backfill: twice in a row changes nothing, and of two at once one wins and the ot
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,12 +30,7 @@ class RefreshedDay:
     new_rows: int
 
 
-def refresh_days(
-    lake: Lake,
-    derivation: Derivation,
-    days: Iterable[str],
-    progress: Callable[[RefreshedDay], None] = lambda _: None,
-) -> list[RefreshedDay]:
+def refresh_days(lake: Lake, derivation: Derivation, days: Iterable[str]) -> list[RefreshedDay]:
     """Bring ISO dates of a derived table up to date with its source, a commit a day at most.
 
     Raises LakeUnavailable when the tables can't be used, PositionConflict when other writers keep
@@ -45,8 +40,9 @@ def refresh_days(
     marks = Watermarks(source, derivation.day_column, lake.table(derivation.target))
     refreshed = []
     for day in days:
-        refreshed.append(_refresh_day(lake, derivation, marks, day))
-        progress(refreshed[-1])
+        done = _refresh_day(lake, derivation, marks, day)
+        refreshed.append(done)
+        logger.info("%s of %s: %s, %d new rows", derivation.target.name, day, done.mode, done.new_rows)
     return refreshed
 
 

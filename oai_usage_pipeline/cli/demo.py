@@ -1,0 +1,120 @@
+"""`oai-usage demo`: the whole way once, on this machine, with what to look at in the end."""
+
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from oai_usage_pipeline.embedded.stack import EmbeddedStack
+
+STAGES = 4
+
+
+@click.command("demo")
+@click.option(
+    "--events", type=click.IntRange(min=1), default=20_000, show_default=True, help="Events to send."
+)
+@click.option(
+    "--days", type=click.IntRange(min=0), default=3, show_default=True, help="Days they are spread over."
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("data/demo"),
+    show_default=True,
+    help="Where hub, lake and ledgers are kept; a second run goes on there.",
+)
+def command(events: int, days: int, folder: Path) -> None:
+    """Broker, generated traffic, capture to gold through Dagster, usage table, ledger comparison."""
+    started = time.monotonic()
+    stack = EmbeddedStack(folder)
+    _show_log_lines()
+    _stage(1, "Starting the local Event Hubs broker")
+    with stack.running() as broker:
+        click.echo(f"  {stack.partitions} partitions on 127.0.0.1:{broker.port}, kept in {folder / 'hub'}")
+        _stage(2, f"Sending {events:,} calls through the azure-eventhub SDK")
+        _send(stack, events, days)
+        _stage(3, "Capturing, deriving and aggregating with Dagster")
+        _run()
+        _stage(4, "Comparing gold with the ledger of what was sent")
+        is_equal = _compare(stack)
+    click.echo(f"Done in {time.monotonic() - started:.0f} s.\n")
+    if not is_equal:
+        raise SystemExit(1)
+    _next_steps(folder)
+
+
+def _send(stack: EmbeddedStack, events: int, days: int) -> None:
+    from oai_usage_pipeline.cli.traffic import configured_hub, shown_progress
+    from oai_usage_pipeline.traffic.generator import generate
+    from oai_usage_pipeline.traffic.ledger import Ledger, LedgerHeader
+    from oai_usage_pipeline.traffic.sender import send
+
+    seed, path = stack.next_ledger()
+    start = datetime.now(UTC)
+    header = LedgerHeader(seed, start.isoformat(), events, days)
+    with shown_progress(events) as progress, Ledger(path, header) as ledger:
+        send(configured_hub(), generate(seed, start, events, days), ledger, progress=progress)
+    click.echo(f"  ledger in {path}")
+
+
+def _run() -> None:
+    from oai_usage_pipeline.orchestration.instance import dagster_instance
+    from oai_usage_pipeline.orchestration.passes import run_until_idle
+    from oai_usage_pipeline.orchestration.resources import Pipeline
+
+    with dagster_instance() as instance:
+        run_until_idle(instance, Pipeline(), report=click.echo)
+
+
+def _compare(stack: EmbeddedStack) -> bool:
+    from oai_usage_pipeline.cli.tables import show
+    from oai_usage_pipeline.embedded.comparison import compare, usage_lines
+    from oai_usage_pipeline.orchestration.resources import Pipeline
+
+    pipeline = Pipeline()
+    comparison = compare(pipeline.lake(), stack.ledgers, pipeline.fingerprint())
+    click.echo()
+    show(
+        "Usage by team and model (a dash: no call reported tokens)", usage_lines(comparison), group_by="team"
+    )
+    for figure in ("request_count", "input_tokens", "output_tokens", "total_tokens"):
+        gold, ledger = comparison.total(figure)
+        click.echo(f"  {figure:<14} gold {gold:>15,}   ledger {ledger:>15,}   difference {gold - ledger:,}")
+    differences = comparison.differences
+    groups = len(comparison.ledger)
+    if differences:
+        click.secho(f"Gold differs from the ledger in {len(differences)} figures:", fg="red", bold=True)
+        click.echo("\n".join(f"  {difference}" for difference in differences[:20]))
+    else:
+        click.secho(f"Difference 0 in every figure of {groups} groups (team, operation, model).", fg="green")
+    return not differences
+
+
+def _stage(number: int, title: str) -> None:
+    Console(highlight=False).print(f"[bold]{number}/{STAGES}[/bold] {title}")
+
+
+def _show_log_lines() -> None:
+    """The pipeline's own progress lines; Dagster's are in its event log."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("  %(message)s"))
+    logger = logging.getLogger("oai_usage_pipeline")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+
+
+def _next_steps(folder: Path) -> None:
+    click.echo("What to try next:")
+    for what, why in (
+        ("make demo", "again: it goes on where this run ended"),
+        ("make dev", "live traffic, and the assets in Dagster's UI"),
+        (
+            f"OAI_USAGE_LAKE_URI={folder / 'lake'} .venv/bin/oai-usage verify",
+            "check every promise on this lake",
+        ),
+    ):
+        click.echo(f"  {what:<60} {why}")
