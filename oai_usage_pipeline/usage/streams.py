@@ -42,7 +42,7 @@ class Told(NamedTuple):
 _validate_json = TypeAdapter(Event).validator.validate_json
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _DONE = "[DONE]"
-_DONE_EVENT = re.compile(r"^data: ?\[DONE\]\s*$", re.MULTILINE)
+_END = re.compile(r"\n*(?P<done>(?:(?<=\n\n)(?:event:[^\n]*\n)?data: ?\[DONE\][ ]*)?)\s*")
 _NAMES = ("id", "object", "model")
 _ENDED_BY_DONE = frozenset((CHAT_COMPLETIONS, COMPLETIONS))
 _LAST_EVENTS = ("response.completed", "response.incomplete")
@@ -72,21 +72,23 @@ def read_tail(text: str) -> Answer | None:
 def _read_usage_event(text: str, at: int) -> Answer | None:
     data = _lone_data(text, at)
     event = _parse(data)
-    body = (event.get("response") or event) if event else None
-    if data is None or event is None or body is None or not _is_named(body):
+    line_end = text.find("\n", at)
+    end = _END.fullmatch(text, len(text) if line_end < 0 else line_end)
+    if data is None or event is None or end is None:
         return None
-    usage = body.get("usage")
-    if not usage or tokens_of(usage) == NO_TOKENS:
+    body = event.get("response") or event
+    if not _is_named(body) or tokens_of(body.get("usage") or {}) == NO_TOKENS:
         return None
-    is_done = _DONE_EVENT.search(text, at) is not None
-    is_ended = is_done or event.get("type") in _LAST_EVENTS
+    is_ended = bool(end["done"]) or event.get("type") in _LAST_EVENTS
     return _answer(Told(_once(body, data), by_object(body.get("object")), is_ended))
 
 
 def _read_without_usage(text: str) -> Answer | None:
     """A chat stream that was asked for no usage; most of them are."""
     done = text.rfind("data: " + _DONE)
-    if done < 1 or '"error"' in text or "event:" in text or text[done + 12 :].strip():
+    if not text.endswith("\n\n", 0, max(done, 0)) or text[done + 12 :].strip():
+        return None
+    if '"error"' in text or "event:" in text:
         return None
     body = _parse(_lone_data(text, text.rfind("data:", 0, done)))
     if body is None or not _is_named(body) or by_object(body.get("object")) not in _ENDED_BY_DONE:
@@ -95,14 +97,17 @@ def _read_without_usage(text: str) -> Answer | None:
 
 
 def _lone_data(text: str, at: int) -> str | None:
-    """The data of the line that holds `at`, unless lines beside it belong to the same event."""
+    """The data of the line that holds `at`, if that line alone, or with a name, makes an event."""
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)
     end = len(text) if end < 0 else end
-    before = text.rfind("\n", 0, max(start - 1, 0)) + 1
-    if not text.startswith("data:", start) or text.startswith("data", end + 1):
+    if not text.startswith("data:", start) or text[end : end + 2] not in ("\n\n", "\n", ""):
         return None
-    return None if start and text.startswith("data", before) else text[start + 5 : end]
+    opening = start
+    name = text.rfind("\n", 0, max(start - 1, 0)) + 1
+    if text.startswith("event:", name):
+        opening = name
+    return text[start + 5 : end] if opening == 0 or text.endswith("\n\n", 0, opening) else None
 
 
 def _parse(data: str | None) -> Event | None:
@@ -153,6 +158,7 @@ class _Listener:
         self.counted: dict[str, Any] = {}
         self.operation: str | None = None
         self.failure: str | None = None
+        self.refusal: Unreadable | None = None
         self.is_json = False
         self.is_ended = False
 
@@ -161,9 +167,13 @@ class _Listener:
             self.is_ended = True
             return
         self.is_json = self.is_json or data.lstrip().startswith("{")
-        event = _event(data)
-        if event is not None:
-            self._take(event, event.get("type") or kind, data)
+        try:
+            event = _event(data)
+            if event is not None:
+                self._take(event, event.get("type") or kind, data)
+        except Unreadable as refusal:
+            # Only the last usage counts, so only the last one can refuse the call.
+            self.refusal = refusal
 
     def _take(self, event: Event, told: str, data: str) -> None:
         body: Body = event.get("response") or event
@@ -172,11 +182,13 @@ class _Listener:
         self.failure = _failure(event, body, told) or self.failure
         if tokens_of(body.get("usage") or {}) != NO_TOKENS:
             self.counted = {name: value for name, value in _once(body, data).items() if value}
-            self.is_ended = False
+            self.is_ended, self.refusal = False, None
         units = self.operation in UNIT_BILLED and told.endswith(_LAST_EVENTS_OF_UNITS)
         self.is_ended = self.is_ended or units or told in _LAST_EVENTS
 
     def answer(self) -> Answer:
+        if self.refusal is not None:
+            raise self.refusal
         if not (self.is_json or self.is_ended):
             raise Unreadable("response_not_json")
         body = cast(Body, self.names | self.counted)
