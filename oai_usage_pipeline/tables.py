@@ -34,6 +34,10 @@ class TableContract:
     version: int
     description: str
 
+    def column_description(self, column: str) -> str:
+        """What a column holds; the same name means the same in every table."""
+        return COLUMN_DESCRIPTIONS[column]
+
     def empty(self) -> pl.DataFrame:
         """A frame of zero rows with this table's columns."""
         return pl.DataFrame(schema=self.schema)
@@ -133,3 +137,46 @@ TOKEN_USAGE_HOURLY = TableContract(
         **{column: pl.Int64() for column in TOKEN_COLUMNS},
     },
 )
+
+COLUMN_DESCRIPTIONS = {
+    "event_hub": "Namespace and hub that delivered the event",
+    "incarnation": "When the hub was created (UTC): a hub made again starts its numbers anew",
+    "partition_id": "Partition of the hub",
+    "sequence_number": "Number of the event in its partition",
+    "offset": "The hub's own, opaque place of the event",
+    "enqueued_at": "When the hub accepted the event (UTC)",
+    "enqueued_date": "Day of enqueued_at (UTC)",
+    "EventTime": "The gateway's time of the call, as it came",
+    "AppSubscriptionKey": "Fingerprint of the caller's subscription key; the key itself is never stored",
+    "Request": "Body of the request, as it came",
+    "Response": "Body of the response, as it came; for streams the server-sent events",
+    "properties": "Every other field of the envelope (JSON)",
+    "body": "The event's bytes, without keys, where it is no readable envelope",
+    "reason": "Why the event or the call is not what it should be; null when it is",
+    "event_index": "Number of the record within its event",
+    "event_at": "When the call was made (UTC); enqueued_at where the event doesn't say",
+    "usage_date": "Day of event_at (UTC): the day that is charged",
+    "hour_at": "Hour of event_at (UTC)",
+    "subscription": "Who called: fingerprint of the subscription key",
+    "user_id": "The end user that the caller named",
+    "operation": "Kind of API: chat.completions, responses, embeddings, ...",
+    "object": "The response's own word for what it is",
+    "model": "Model that answered; the one asked for where the answer names none",
+    "deployment": "Deployment that was called; null where the event doesn't say",
+    "is_stream": "Whether the answer was streamed",
+    "response_id": "The response's own id",
+    "input_tokens": "Tokens in; null when not reported",
+    "output_tokens": "Tokens out; null when not reported",
+    "total_tokens": "Tokens in all, as reported; null when not",
+    "cached_input_tokens": "Those of input_tokens that came from the prompt cache",
+    "reasoning_output_tokens": "Those of output_tokens that were spent on reasoning",
+    "status": "metered, unmetered, pending, failed, unit_billed or rejected",
+    "schema_version": "Version of the contract that the row was derived by",
+    "request_count": "Calls and rejected events",
+    "metered_count": "Calls whose tokens were reported",
+    "unmetered_count": "Successful calls without reported usage, such as streams without include_usage",
+    "pending_count": "Calls that were not finished, such as queued responses",
+    "failed_count": "Calls that ended in an error",
+    "unit_billed_count": "Calls charged by another unit than tokens",
+    "rejected_count": "Events that no usage could be read from",
+}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +17,7 @@ def show(title: str, records: Sequence["DataclassInstance"], group_by: str | Non
 
     Records follow each other sorted by `group_by`: its value is shown once, a line between groups.
     """
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for field in fields(records[0]) if records else ():
         is_number = str(field.type).startswith(("int", "<class 'int'"))
         table.add_column(
@@ -30,7 +31,10 @@ def show(title: str, records: Sequence["DataclassInstance"], group_by: str | Non
                 table.add_section()
             last, row[group_by] = row[group_by], "" if row[group_by] == last else row[group_by]
         table.add_row(*(_text(value) for value in row.values()))
-    Console(highlight=False, markup=False).print(table)
+    console = Console(highlight=False, markup=False)
+    # A pipe or a log file has no width of its own: names are kept whole there.
+    console.width = console.width if console.is_terminal else max(console.width, 120)
+    console.print(table)
 
 
 def _text(value: object) -> str:

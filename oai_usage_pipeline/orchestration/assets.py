@@ -31,6 +31,7 @@ from oai_usage_pipeline.refresh.derivation import (
 from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
 
 OWNERS = ["team:platform"]
+GROUP = "openai_usage"
 
 
 class CaptureConfig(dg.Config):
@@ -50,7 +51,7 @@ def _table_asset(
     """An asset that is one table of the lake; the days of a partitioned one share a run."""
     return dg.asset(
         name=contract.name,
-        group_name=layer,
+        group_name=GROUP,
         description=contract.description,
         kinds={"deltalake", "polars", layer},
         owners=OWNERS,
@@ -65,7 +66,7 @@ def _table_asset(
 
 @dg.observable_source_asset(
     name="event_hub",
-    group_name="source",
+    group_name=GROUP,
     description="The Event Hub that API Management logs each Azure OpenAI call to.",
     tags={"dagster/kind/azure": "", "dagster/kind/eventhub": ""},
 )

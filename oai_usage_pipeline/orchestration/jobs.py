@@ -12,11 +12,15 @@ LIVE = "live"
 REFRESH = "refresh"
 RECONCILE = "reconcile"
 
+# The console gets what people read; every event of a run is in its event log anyway.
+QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
+
 live_job = dg.define_asset_job(
     LIVE,
     selection=dg.AssetSelection.assets(openai_events, usage_events, token_usage_hourly).without_checks()
     | dg.AssetSelection.checks(dg.AssetCheckKey(openai_events.key, "no_gap")),
     partitions_def=DAYS,
+    config=QUIET_CONSOLE,
     description="One pass: capture the hub up to its head, then refresh the live days of silver and gold.",
     # Ahead of refreshes in the queue: people wait for live numbers, not for last year's.
     tags={"dagster/priority": "10"},
@@ -26,6 +30,7 @@ refresh_job = dg.define_asset_job(
     REFRESH,
     selection=dg.AssetSelection.assets(usage_events, token_usage_hourly).without_checks(),
     partitions_def=DAYS,
+    config=QUIET_CONSOLE,
     description="Bring days of silver and gold up to date: late events, other days, a new contract version.",
 )
 
@@ -33,6 +38,7 @@ reconcile_job = dg.define_asset_job(
     RECONCILE,
     selection=dg.AssetSelection.all_asset_checks()
     - dg.AssetSelection.checks(dg.AssetCheckKey(openai_events.key, "no_gap")),
+    config=QUIET_CONSOLE,
     description="Check every invariant on the lake as it stands.",
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from oai_usage_pipeline.audit.invariants import Finding
 from oai_usage_pipeline.audit.status import TableStatus
@@ -20,7 +21,10 @@ Metadata = dict[str, Any]
 
 def table_definition(contract: TableContract) -> Metadata:
     """The columns of a table, for the asset's definition."""
-    columns = [dg.TableColumn(name, str(kind)) for name, kind in contract.schema.items()]
+    columns = [
+        dg.TableColumn(name, _type_name(kind), contract.column_description(name))
+        for name, kind in contract.schema.items()
+    ]
     return {
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/table_name": contract.name,
@@ -97,6 +101,10 @@ def check_result(finding: Finding) -> dg.AssetCheckResult:
         description=finding.sentence,
         metadata=dict(finding.figures),
     )
+
+
+def _type_name(kind: pl.DataType) -> str:
+    return "timestamp" if isinstance(kind, pl.Datetime) else str(kind).lower()
 
 
 def _table(rows: Any) -> dg.TableMetadataValue | str:  # noqa: ANN401 - an iterable of plain dicts
