@@ -50,7 +50,8 @@ def read_body(text: str) -> Answer:
 def read_cut_body(text: str) -> Answer:
     """What can be told of a JSON body whose end is missing; its counts can't be trusted to be whole."""
     try:
-        tree = from_json(text, allow_partial="trailing-strings")
+        # A name that was cut is another name: unlike "trailing-strings", this leaves it out.
+        tree = from_json(text, allow_partial=True)
     except ValueError:
         tree = {}
     names = _names(tree) if isinstance(tree, dict) else Body()

@@ -4,6 +4,8 @@ Pure and deterministic: the same bronze gives the same silver. How a body is und
 `metering` and below; which rows are derived, and where they go, belongs in `refresh`.
 """
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from oai_usage_pipeline.tables import EVENT_KEY, USAGE_EVENTS
@@ -62,6 +64,9 @@ def _assemble(
         ]
     )
     clock = read_event_times(times, bronze["enqueued_at"])
+    # Of an event that couldn't be opened at all, it is no news that its time is missing.
+    unopened = {at: None for at, found in salvaged.items() if found.record.status == "rejected"}
+    clock = clock.with_columns(_with(clock["remark"], unopened))
     return (
         bronze.select(*EVENT_KEY, "enqueued_at", "enqueued_date")
         .hstack(usage)
@@ -78,16 +83,12 @@ def _assemble(
     )
 
 
-def _with(column: pl.Series, replaced: dict[int, str | None]) -> pl.Series:
+def _with(column: pl.Series, replaced: Mapping[int, str | None]) -> pl.Series:
     if not replaced:
         return column
     return column.scatter(list(replaced), pl.Series(list(replaced.values()), dtype=pl.String()))
 
 
 def _reason() -> pl.Expr:
-    # Of an event that couldn't be opened at all, there is no news in a missing time.
-    remark = pl.when(~pl.col("reason").str.starts_with("envelope_").fill_null(value=False)).then(
-        pl.col("remark")
-    )
-    joined = pl.concat_str([pl.col("reason"), remark], separator="; ", ignore_nulls=True)
-    return pl.when(pl.col("reason").is_not_null() | remark.is_not_null()).then(joined)
+    joined = pl.concat_str(["reason", "remark"], separator="; ", ignore_nulls=True)
+    return pl.when(pl.col("reason").is_not_null() | pl.col("remark").is_not_null()).then(joined)

@@ -76,7 +76,7 @@ def record_of(answer: Answer, asked: Request, request: str | None) -> UsageRecor
     if status in ("failed", "rejected"):
         # An error's body is no stream, yet a stream was asked for.
         streamed = asked.get("stream", streamed)
-    elif operation == RESPONSES and not request:
+    elif status == "metered" and operation == RESPONSES and not request:
         # Only a retrieval has no body: it repeats the usage of the call that it retrieves.
         reason = f"{reason}; retrieved" if reason else "retrieved"
     return UsageRecord(

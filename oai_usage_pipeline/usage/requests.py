@@ -66,7 +66,8 @@ def _read_slowly(text: str) -> Request:
 def _tree(text: str) -> dict[str, Any] | None:
     """A JSON object, the start of one that was cut, or None."""
     try:
-        tree = from_json(text, allow_partial="trailing-strings")
+        # A name that was cut is another name: unlike "trailing-strings", this leaves it out.
+        tree = from_json(text, allow_partial=True)
     except ValueError:
         return None
     if isinstance(tree, str):
