@@ -96,7 +96,9 @@ def _with_properties(envelope: Envelope, others: dict[str, Any]) -> Envelope:
 def _open_otherwise(body: bytes, error: ValidationError) -> Envelope:
     """Try what a person would still read as an envelope; else name the reason."""
     if body.startswith(_UTF8_BOM):
-        return open_envelope(body[len(_UTF8_BOM) :])
+        rest = body[len(_UTF8_BOM) :]
+        # One mark is a mark, two are garbage; a megabyte of them must not recurse.
+        return Envelope(reason="envelope_not_json") if rest.startswith(_UTF8_BOM) else open_envelope(rest)
     if body.startswith(_UTF16_BOMS):
         return _open_utf16(body)
     errors = error.errors(include_url=False, include_input=False)
@@ -110,8 +112,7 @@ def _open_utf16(body: bytes) -> Envelope:
         text = body.decode("utf-16")
     except UnicodeDecodeError:
         return Envelope(reason="envelope_not_utf8")
-    # A text that starts with a second mark would come back here for ever.
-    return open_envelope(text.lstrip("\ufeff").encode("utf-8", "replace"))
+    return open_envelope(text.encode("utf-8", "replace"))
 
 
 def _open_with_wrong_types(body: bytes, errors: list[ErrorDetails]) -> Envelope:

@@ -40,8 +40,14 @@ class KeyFingerprint:
         return self._remembered(key) if len(key) <= _LONGEST_REMEMBERED_KEY else self._make(key)
 
     def seal(self, envelope: Envelope) -> Envelope:
-        """The envelope without its key: its own column fingerprinted, every other column scrubbed."""
+        """The envelope without its key: its own column fingerprinted, every other column scrubbed.
+
+        Fields that the reference does not know may carry other keys: they are scrubbed by name, too.
+        """
         event_time, key, request, response, properties, reason = envelope
+        if properties:
+            properties = self.scrub_unreadable(properties.encode()).decode("utf-8", "replace")
+            envelope = envelope._replace(properties=properties)
         if not key:
             return envelope
         mark = self.of(key)

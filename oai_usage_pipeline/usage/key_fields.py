@@ -11,15 +11,17 @@ SHORTEST_CREDENTIAL = 8
 """Characters. A shorter key is replaced in its own field but not searched for elsewhere: it would hit
 ordinary words, and nothing that short is a credential (the gateway's keys have 32 hexadecimals)."""
 
+_BACKSLASH = ord("\\")
 _MOST_SEARCHED_KEYS = 64
 _LONGEST_CUT_KEY = 1024
 
 # A field name, then ':' or '=', then the start of a value: quoted at any depth of escaping, or bare.
+# Possessive throughout: no run of backslashes or white space is tried in more than one way.
 _KEY_FIELD = re.compile(
     rb"""(?:subscription[-_]?key|api[-_]?key|authorization)
-         \\*["']? (?:\s|\\+[nrt])* [:=] (?:\s|\\+[nrt])*
-         (?: (?P<escapes>\\*) (?P<quote>["']) )?
-         (?: (?:bearer|basic)\s+ )?""",
+         (?P<close>\\*+["'])?+ (?:\s++|\\++[nrt])*+ [:=] (?:\s++|\\++[nrt])*+
+         (?: (?P<escapes>\\*+) (?P<quote>["']) )?+
+         (?: (?:bearer|basic)\s++ )?+""",
     re.IGNORECASE | re.VERBOSE,
 )
 _BARE_VALUE = re.compile(rb"""[^\s"'&,;{}\[\]\\]*""")
@@ -54,11 +56,11 @@ def _scrub(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
     replaced: list[bytes] = []
     keys: dict[bytes, bytes] = {}
     done = 0
-    for start, end, escapes in _key_values(body):
+    for start, end, escapes, quote in _key_values(body):
         raw = body[start:end]
         key = _unescaped(raw, escapes)
         mark = fingerprint(key).encode()
-        replaced += (body[done:start], mark)
+        replaced += (body[done:start], quote, mark, quote)
         done = end
         if len(key) >= SHORTEST_CREDENTIAL and mark != raw:
             keys |= dict.fromkeys(
@@ -67,30 +69,37 @@ def _scrub(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
     return _without_keys(b"".join((*replaced, body[done:])), keys)
 
 
-def _key_values(body: bytes) -> Iterator[tuple[int, int, int]]:
-    """Start, end and depth of escaping of each value in a key-like field."""
+def _key_values(body: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Start, end and depth of escaping of each value in a key-like field, and the quote it lacks."""
     position = 0
     while found := _KEY_FIELD.search(body, position):
         start = found.end()
+        quote = b""
         if found["quote"]:
             escapes = len(found["escapes"])
             end = _closing_quote(body, start, found["quote"], escapes)
         else:
             bare = _BARE_VALUE.match(body, start)
             escapes, end = 0, bare.end() if bare else start
+            # A number becomes a text: what was JSON stays JSON.
+            quote = found["close"] or b""
         if body[start:end] not in _NO_SECRET:
-            yield start, end, escapes
+            yield start, end, escapes, quote
         position = max(end, start)
 
 
 def _closing_quote(body: bytes, start: int, quote: bytes, escapes: int) -> int:
-    """Where the value ends: before the quote that is escaped no deeper than the opening one."""
+    """Where the value ends: before the first quote of the opening one's depth, or of a lesser one.
+
+    At a depth of `escapes` backslashes, a backslash of the value itself stands as twice as many and two.
+    """
     position = start
     while (position := body.find(quote, position)) >= 0:
-        before = body[start:position]
-        depth = len(before) - len(before.rstrip(b"\\"))
-        if depth <= escapes:
-            return position - depth
+        depth = 0
+        while position - depth > start and body[position - depth - 1] == _BACKSLASH:
+            depth += 1
+        if depth < escapes or depth % (2 * (escapes + 1)) == escapes:
+            return position - min(depth, escapes)
         position += 1
     return len(body)
 

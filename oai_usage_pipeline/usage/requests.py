@@ -28,7 +28,7 @@ class Request(TypedDict, total=False):
 
 _validate_json = TypeAdapter(Request).validator.validate_json
 _FORM_PART = re.compile(
-    r'name="(model|purpose|image|file|stream)"[^\r\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n([\w.:/-]{0,128})'
+    r'name="(model|purpose|image|file|stream)"[^\r\n]*\r?\n(?:[^\r\n]+\r?\n){0,8}\r?\n([\w.:/-]{0,128})'
 )
 _TYPES: dict[str, type] = {"model": str, "user": str, "safety_identifier": str, "stream": bool}
 

@@ -41,8 +41,9 @@ class Told(NamedTuple):
 
 _validate_json = TypeAdapter(Event).validator.validate_json
 _LINE_END = re.compile(r"\r\n|\r|\n")
+# Possessive throughout: a megabyte of line ends must not be tried in every way.
+_END = re.compile(r"\n*+(?P<done>(?:(?<=\n\n)(?:event:[^\n]*+\n)?+data: ?+\[DONE\] *+)?+)\s*+")
 _DONE = "[DONE]"
-_END = re.compile(r"\n*(?P<done>(?:(?<=\n\n)(?:event:[^\n]*\n)?data: ?\[DONE\][ ]*)?)\s*")
 _NAMES = ("id", "object", "model")
 _ENDED_BY_DONE = frozenset((CHAT_COMPLETIONS, COMPLETIONS))
 _LAST_EVENTS = ("response.completed", "response.incomplete")

@@ -44,6 +44,8 @@ UNREADABLE = {
     "cut in a string": (envelope()[:-10], "envelope_truncated"),
     "cut before the brace": (envelope().rstrip(b"}\n"), "envelope_truncated"),
     "cut in the key": (envelope()[:80], "envelope_truncated"),
+    "a megabyte of marks": (b"\xef\xbb\xbf" * 350_000, "envelope_not_json"),
+    "a megabyte of UTF-16 marks": (b"\xff\xfe" * 500_000, "envelope_not_json"),
     "a megabyte of garbage": (b"\x00\x01" * 500_000, "envelope_not_json"),
 }
 

@@ -383,6 +383,11 @@ def test_long_names_are_cut_and_show_it() -> None:
     assert model == "m" * (LONGEST_NAME - 1) + "…"
 
 
+def test_a_hostile_form_takes_no_more_than_its_length() -> None:
+    # Were its lines tried in every way, this would run into the suite's time limit.
+    assert meter("--" + 'name="model"\n' * 50_000, chat()).status == "metered"
+
+
 def test_no_record_holds_a_prompt_or_an_answer() -> None:
     record = meter(REQUEST.replace('"Hi"', '"SECRET-PROMPT"'), chat().replace("Hello", "SECRET-ANSWER"))
     assert "SECRET" not in repr(record)

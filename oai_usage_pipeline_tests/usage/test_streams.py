@@ -246,6 +246,21 @@ def test_a_stream_cut_anywhere_never_counts_what_is_not_whole(end: int) -> None:
     assert record.status in ({"metered"} if is_counted else {"unmetered", "rejected"})
 
 
+HOSTILE = {
+    "line ends": LAST + "\n" * 500_000 + "x",
+    "line ends and [DONE]": LAST + "\n" * 500_000 + DONE + " " * 500_000 + "x",
+    "usage everywhere": chunk() + 'data: "usage" ' * 30_000,
+    "empty events": "data: {}\n\n" * 50_000,
+    "one event of many lines": "data: [\n" * 100_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_streams_take_no_more_than_their_length(text: str) -> None:
+    # Were one of them tried in every way, this would run into the suite's time limit.
+    assert meter(None, text).status in ("metered", "unmetered", "rejected")
+
+
 @given(st.text(max_size=300))
 def test_no_text_raises(text: str) -> None:
     assert meter(None, "data: " + text).status
