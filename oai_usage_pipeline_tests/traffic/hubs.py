@@ -3,7 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import repeat
 
 from azure.eventhub import EventData, EventHubConsumerClient, PartitionContext
 
@@ -29,20 +29,20 @@ def consumer(hub: EmptyHub) -> EventHubConsumerClient:
 
 
 def held(hub: EmptyHub) -> dict[str, int]:
-    """How many events each partition of the hub has."""
-    with consumer(hub) as client:
-        found = [client.get_partition_properties(number) for number in client.get_partition_ids()]
+    """How many events each partition has; asked side by side, as each answer takes a connection."""
+    with consumer(hub) as client, ThreadPoolExecutor() as threads:
+        found = [*threads.map(client.get_partition_properties, client.get_partition_ids())]
     return {
         partition["id"]: 0 if partition["is_empty"] else partition["last_enqueued_sequence_number"] + 1
         for partition in found
     }
 
 
-def drain(hub: EmptyHub) -> list[EventData]:
-    """All that the hub holds."""
+def drain(hub: EmptyHub) -> dict[str, list[EventData]]:
+    """All that the hub holds, by partition."""
     counts = {number: count for number, count in held(hub).items() if count}
     with ThreadPoolExecutor() as threads:
-        return [*chain(*threads.map(receive, repeat(hub), counts, counts.values()))]
+        return dict(zip(counts, threads.map(receive, repeat(hub), counts, counts.values()), strict=True))
 
 
 def receive(hub: EmptyHub, partition_id: str, count: int) -> list[EventData]:
