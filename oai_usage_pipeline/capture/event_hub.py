@@ -174,13 +174,14 @@ def _meaning(error: Exception) -> str:
     details = str(error).lower()
     if isinstance(error, OwnershipLostError) or "link:stolen" in details:
         return "is being read by another consumer with a higher epoch: only one may read exclusively"
+    # The hub is looked up when the token is put: a missing one arrives as a failed authentication.
+    if any(word in details for word in ("status code: 404", "not-found", "not found", "not be found")):
+        return "isn't there: check OAI_USAGE_EVENT_HUB_NAME and OAI_USAGE_CONSUMER_GROUP"
     if isinstance(error, AuthenticationError | ClientAuthenticationError):
         return (
             "refused the credentials: check the key or, with Entra ID, the role 'Azure Event Hubs Data "
             "Receiver' on the hub"
         )
-    if "not-found" in details or "not found" in details:
-        return "isn't there: check OAI_USAGE_EVENT_HUB_NAME and OAI_USAGE_CONSUMER_GROUP"
     return (
         f"can't be reached ({type(error).__name__}): check the namespace and the network; locally, start "
         "the broker with `oai-usage broker`"

@@ -13,7 +13,9 @@ FIRST_ENQUEUED_MS = 1_767_600_000_000
 def event(number: int, body: bytes | None = None) -> HubEvent:
     """An event with that sequence number; one a second."""
     text = b'{"EventTime":"2026-01-05T08:00:00Z","AppSubscriptionKey":"%032d","Request":"{}","Response":"{}"}'
-    return HubEvent(number, str(number * 100), FIRST_ENQUEUED_MS + number * 1000, body or text % number)
+    return HubEvent(
+        number, str(number * 100), FIRST_ENQUEUED_MS + number * 1000, text % number if body is None else body
+    )
 
 
 @dataclass

@@ -1,0 +1,91 @@
+"""The adapter when the hub misbehaves: what a person is told, and that it never waits for ever."""
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from oai_usage_pipeline.capture.event_hub import EventHubSource
+from oai_usage_pipeline.capture.source import HubEvent
+from oai_usage_pipeline.errors import SourceUnavailable
+from oai_usage_pipeline.settings import Settings
+from oai_usage_pipeline_tests.capture.silent_proxy import SilentProxy
+from oai_usage_pipeline_tests.running_broker import RunningBroker, send
+
+KEY = "c2VjcmV0LWtleS1vZi10aGUtdGVzdHM="
+
+
+def source_at(connection_string: str, hub: str = "hub") -> EventHubSource:
+    settings = Settings(event_hub_connection_string=connection_string, event_hub_name=hub)
+    return EventHubSource(settings, silence_seconds=2.0)
+
+
+def take_all(_: Sequence[HubEvent]) -> bool:
+    return True
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[RunningBroker]:
+    with RunningBroker(tmp_path / "broker", partitions=1) as running:
+        yield running
+
+
+def test_a_hub_that_is_not_there_is_named(broker: RunningBroker) -> None:
+    with pytest.raises(
+        SourceUnavailable, match=r"127\.0\.0\.1/other isn't there: check OAI_USAGE_EVENT_HUB_NAME"
+    ):
+        source_at(broker.connection_string, "other").describe()
+
+
+def test_a_broker_that_is_not_running_is_one_clear_message() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        address = f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=n;SharedAccessKey={KEY};UseDevelopmentEmulator=true;"
+        with pytest.raises(
+            SourceUnavailable, match=r"can't be reached.*start the broker with `oai-usage broker`"
+        ):
+            source_at(address).describe()
+
+
+def test_a_wrong_key_is_refused_without_showing_it(tmp_path: Path) -> None:
+    with RunningBroker(tmp_path / "keyed", partitions=1, options=["--sas-key", f"reader={KEY}"]) as keyed:
+        wrong = keyed.connection_string.replace(KEY, "d3Jvbmcta2V5LW9mLXRoZS10ZXN0cw==")
+        with pytest.raises(SourceUnavailable, match="refused the credentials") as refused:
+            source_at(wrong).describe()
+        assert "d3Jvbmcta2V5" not in str(refused.value)
+        assert source_at(keyed.connection_string).describe().partition_ids == ("0",)
+
+
+def test_reading_goes_on_after_the_broker_was_killed_and_started_again(broker: RunningBroker) -> None:
+    send(broker, [b"event %d" % number for number in range(2000)], partition_id="0")
+    numbers: list[int] = []
+
+    def deliver(events: Sequence[HubEvent]) -> bool:
+        if not numbers:
+            broker.kill()
+            broker.start()
+        numbers.extend(each.sequence_number for each in events)
+        return max(numbers) < 1999
+
+    source_at(broker.connection_string).read("0", None, deliver)
+    assert sorted(set(numbers)) == list(range(2000))
+
+
+def test_silence_with_the_socket_open_is_noticed_and_given_up(broker: RunningBroker) -> None:
+    send(broker, [b"event 0"], partition_id="0")
+    with SilentProxy(broker.port, after=b"event 0") as port:
+        source = source_at(broker.connection_string.replace(str(broker.port), str(port)))
+        with pytest.raises(SourceUnavailable, match="holds events after 0 but sent none in 3 connections"):
+            source.read("0", None, take_all)
+
+
+def test_closing_ends_a_reader_that_waits(broker: RunningBroker) -> None:
+    source = source_at(broker.connection_string)
+    reader = threading.Thread(target=source.read, args=("0", None, take_all))
+    reader.start()
+    source.close()
+    reader.join(timeout=30)
+    assert not reader.is_alive()
