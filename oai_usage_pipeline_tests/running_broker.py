@@ -3,6 +3,7 @@
 Belongs here: what the tests of several folders share about a running broker. No fakes.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,11 +16,15 @@ __all__ = ["RunningBroker", "producer", "receive", "send"]
 
 # Seconds without an event after which a reader has seen everything; never waited for when a count is given.
 QUIET = 1.0
+# Seconds after which events that were counted on are given up.
+PATIENCE = 30.0
 
 
 @contextmanager
-def producer(broker: RunningBroker, hub: str = "hub") -> Iterator[EventHubProducerClient]:
-    client = EventHubProducerClient.from_connection_string(broker.connection_string, eventhub_name=hub)
+def producer(broker: RunningBroker, hub: str = "hub", **options: Any) -> Iterator[EventHubProducerClient]:
+    client = EventHubProducerClient.from_connection_string(
+        broker.connection_string, eventhub_name=hub, **options
+    )
     with client:
         yield client
 
@@ -55,11 +60,11 @@ def receive(
     consumer_group: str = "$Default",
     **options: Any,
 ) -> list[EventData]:
-    """Receive `count` events of a partition, or all there are."""
+    """Receive `count` events of a partition, or all there are; fewer when they do not come in time."""
     received: list[EventData] = []
     errors: list[Exception] = []
     client = EventHubConsumerClient.from_connection_string(
-        broker.connection_string, consumer_group, eventhub_name=hub
+        broker.connection_string, consumer_group, eventhub_name=hub, retry_total=0
     )
 
     def on_batch(_: object, events: list[EventData]) -> None:
@@ -71,15 +76,20 @@ def receive(
         errors.append(error)
         client.close()
 
+    # Without a wait time the client hands over what it has at once, but never says that nothing comes.
+    patience = threading.Timer(PATIENCE, client.close)
+    patience.start()
     with client:
         client.receive_batch(
             on_batch,
             on_error=on_error,
             partition_id=partition_id,
             starting_position=starting_position,
-            max_wait_time=QUIET if count is None else 10.0,
+            max_wait_time=QUIET if count is None else None,
             **options,
         )
+    patience.cancel()
+    patience.join()
     if errors:
         raise errors[0]
     return received

@@ -11,7 +11,7 @@ from oai_usage_pipeline.broker.errors import LinkFailed
 CBS = "$cbs"
 MANAGEMENT = "$management"
 
-_SCHEME_AND_HOST = re.compile(r"^[a-z]+://[^/]*/", re.IGNORECASE)
+_SCHEME_AND_HOST = re.compile(r"^[a-z]+://[^/]*/?", re.IGNORECASE)
 _ENTITY = re.compile(
     r"(?P<hub>[^/]+)"
     r"(?:/ConsumerGroups/(?P<group>[^/]+))?"

@@ -220,7 +220,7 @@ def _recovered(folder: Path) -> list[Segment]:
     for base in sorted(int(path.stem) for path in folder.glob("*.log")) or [0]:
         if segments and segments[-1].end != base:
             raise BrokerError(
-                f"{folder / f'{segments[-1].base:020d}.log'} is damaged: it should reach up to offset {base}, "
+                f"{folder / f'{segments[-1].base:020d}.log'} is damaged: it should reach offset {base}, "
                 f"its batches end at {segments[-1].end}. Restore the file or delete the hub's folder."
             )
         segment = Segment(folder, base)

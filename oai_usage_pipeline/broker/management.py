@@ -6,6 +6,7 @@ Event Hubs answers with.
 
 import time
 
+from oai_usage_pipeline.broker.address import entity_of, node_of
 from oai_usage_pipeline.broker.amqp_types import Timestamp
 from oai_usage_pipeline.broker.encoding import strings
 from oai_usage_pipeline.broker.errors import LinkFailed
@@ -44,14 +45,19 @@ class Management:
         return Response(400, f"BadRequest: there is no entity type {str(kind)[:100]!r}.")
 
 
-def put_token(request: Request, access: Access) -> Response:
-    """Take a token (claims-based security, put-token)."""
+def put_token(request: Request, namespace: Namespace, access: Access) -> Response:
+    """Take a token (claims-based security, put-token); one for a hub that is not there is refused."""
     if request.arguments.get("operation") != "put-token":
         return Response(400, "BadRequest: only put-token is supported.")
     try:
         access.grant(request.body, request.arguments.get("type"))
+        audience = node_of(request.arguments.get("name"))
+        if audience:
+            namespace.hub(entity_of(audience).hub)
     except Refusal as refusal:
         return Response(401, str(refusal))
+    except LinkFailed as fault:
+        return Response(_STATUS.get(fault.condition, 400), fault.description)
     return Response(202, "Accepted")
 
 

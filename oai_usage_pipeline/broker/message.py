@@ -74,14 +74,15 @@ class Message:
             self._annotations += [_PARTITION_KEY, partition_key]
 
     def _take_apart(self, encoded: Buffer) -> None:
-        head_end = body_start = 0
-        for section in sections(encoded):
-            if section.code in (HEADER, DELIVERY_ANNOTATIONS):
-                head_end = body_start = section.end
-            elif section.code == MESSAGE_ANNOTATIONS:
+        """Bring the sections into the order of the standard, which the SDK does not always keep."""
+        head, tail = list[Buffer](), list[Buffer]()
+        for section in sorted(sections(encoded)):
+            if section.code == MESSAGE_ANNOTATIONS:
                 self._annotations = _entries(encoded, section.value)
-                body_start = section.end
-        self._head, self._tail = encoded[:head_end], encoded[body_start:]
+            else:
+                part = head if section.code < MESSAGE_ANNOTATIONS else tail
+                part.append(encoded[section.start : section.end])
+        self._head, self._tail = b"".join(head), b"".join(tail)
 
     def _has(self, name: str) -> bool:
         return any(decode(key)[0] == name for key in self._annotations[::2])
@@ -122,7 +123,7 @@ def unpack(payload: Buffer, message_format: int) -> tuple[list[Message], str | N
 
 
 def with_delivery_annotations(message: Buffer, entries: dict[object, object]) -> bytes:
-    """Return a stored message with further delivery annotations, before those its sender set."""
+    """Return a stored message with further delivery annotations beside those its sender set."""
     head_end, own, rest = 0, dict[object, object](), 0
     for section in sections(message):
         if section.code == HEADER:

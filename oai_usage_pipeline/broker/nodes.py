@@ -32,7 +32,7 @@ class Nodes:
         self._access = access
         self._links = links
         self._handlers: dict[str, Handler] = {
-            CBS: lambda request: put_token(request, access),
+            CBS: lambda request: put_token(request, namespace, access),
             MANAGEMENT: Management(namespace, access).answer,
         }
 

@@ -85,6 +85,11 @@ class BrokerProcess:
         self.signal(signal.SIGKILL)
         self._reap()
 
+    def wait(self, timeout: float = 10) -> int:
+        """Wait until it has ended by itself and return its exit status; raises TimeoutExpired."""
+        self._running().wait(timeout)
+        return self._reap()[0]
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._running().send_signal(number)
