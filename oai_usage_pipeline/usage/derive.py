@@ -10,7 +10,7 @@ import polars as pl
 
 from oai_usage_pipeline.tables import EVENT_KEY, USAGE_EVENTS
 from oai_usage_pipeline.usage.event_times import read_event_times
-from oai_usage_pipeline.usage.metering import UsageRecord, meter
+from oai_usage_pipeline.usage.metering import LONGEST_NAME, UsageRecord, meter
 from oai_usage_pipeline.usage.salvage import Salvaged, salvage
 
 _RECORD_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in UsageRecord._fields}
@@ -54,33 +54,49 @@ def _salvage_one(body: bytes | None, reason: str | None) -> Salvaged:
 def _assemble(
     bronze: pl.DataFrame, salvaged: dict[int, Salvaged], records: list[UsageRecord]
 ) -> pl.DataFrame:
-    times = _with(bronze["EventTime"], {at: found.event_time for at, found in salvaged.items()})
     callers = _with(bronze["AppSubscriptionKey"], {at: found.subscription for at, found in salvaged.items()})
-    columns = zip(*records, strict=True) if records else ([] for _ in _RECORD_SCHEMA)
-    usage = pl.DataFrame(
-        [
-            pl.Series(name, values, dtype)
-            for (name, dtype), values in zip(_RECORD_SCHEMA.items(), columns, strict=True)
-        ]
-    )
-    clock = read_event_times(times, bronze["enqueued_at"])
-    # Of an event that couldn't be opened at all, it is no news that its time is missing.
-    unopened = {at: None for at, found in salvaged.items() if found.record.status == "rejected"}
-    clock = clock.with_columns(_with(clock["remark"], unopened))
     return (
         bronze.select(*EVENT_KEY, "enqueued_at", "enqueued_date")
-        .hstack(usage)
-        .hstack(clock)
-        .with_columns(callers.alias("subscription"))
+        .hstack(_usage_columns(records))
+        .hstack(_clock(bronze, salvaged))
         .with_columns(
             event_index=pl.lit(0, pl.Int32()),
             usage_date=pl.col("event_at").dt.date(),
-            subscription=pl.when(pl.col("subscription") != "").then(pl.col("subscription").str.slice(0, 256)),
+            subscription=pl.when(callers != "").then(callers.str.slice(0, LONGEST_NAME)),
             reason=_reason(),
             schema_version=pl.lit(USAGE_EVENTS.version, pl.Int32()),
         )
         .select(pl.col(name).cast(dtype) for name, dtype in USAGE_EVENTS.schema.items())
     )
+
+
+def _usage_columns(records: list[UsageRecord]) -> pl.DataFrame:
+    try:
+        return _frame(records)
+    except Exception:  # noqa: BLE001  # one value that no column holds must not cost the others
+        return _frame([record if _fits(record) else _PARSER_FAILED for record in records])
+
+
+def _fits(record: UsageRecord) -> bool:
+    try:
+        _frame([record])
+    except Exception:  # noqa: BLE001  # as above
+        return False
+    return True
+
+
+def _frame(records: list[UsageRecord]) -> pl.DataFrame:
+    columns = zip(*records, strict=True) if records else ([] for _ in _RECORD_SCHEMA)
+    named = zip(_RECORD_SCHEMA.items(), columns, strict=True)
+    return pl.DataFrame([pl.Series(name, values, dtype) for (name, dtype), values in named])
+
+
+def _clock(bronze: pl.DataFrame, salvaged: dict[int, Salvaged]) -> pl.DataFrame:
+    times = _with(bronze["EventTime"], {at: found.event_time for at, found in salvaged.items()})
+    clock = read_event_times(times, bronze["enqueued_at"])
+    # Of an event that couldn't be opened at all, it is no news that its time is missing.
+    unopened = {at: None for at, found in salvaged.items() if found.record.status == "rejected"}
+    return clock.with_columns(_with(clock["remark"], unopened))
 
 
 def _with(column: pl.Series, replaced: Mapping[int, str | None]) -> pl.Series:

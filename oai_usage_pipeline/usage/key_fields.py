@@ -18,7 +18,7 @@ _LONGEST_CUT_KEY = 1024
 # A field name, then ':' or '=', then the start of a value: quoted at any depth of escaping, or bare.
 # Possessive throughout: no run of backslashes or white space is tried in more than one way.
 _KEY_FIELD = re.compile(
-    rb"""(?:subscription[-_]?key|api[-_]?key|authorization)
+    rb"""(?:subscription[-_]?key|api[-_]?key|authorization) [\w-]{0,16}+
          (?P<close>\\*+["'])?+ (?:\s++|\\++[nrt])*+ [:=] (?:\s++|\\++[nrt])*+
          (?: (?P<escapes>\\*+) (?P<quote>["']) )?+
          (?: (?:bearer|basic)\s++ )?+""",

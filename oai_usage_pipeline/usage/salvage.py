@@ -6,7 +6,7 @@ accounted for after a rebuild. What can't be told is null; nothing is guessed.
 
 from typing import Any, NamedTuple
 
-from oai_usage_pipeline.usage.answers import Answer
+from oai_usage_pipeline.usage.answers import Answer, Unreadable
 from oai_usage_pipeline.usage.bodies import read_cut_body
 from oai_usage_pipeline.usage.envelope import TRUNCATED, open_envelope, open_partly
 from oai_usage_pipeline.usage.fingerprint import is_fingerprint
@@ -51,7 +51,10 @@ def _from_part(fields: dict[str, Any]) -> Salvaged:
 def _cut_answer(response: str | None) -> Answer:
     if not response:
         return Answer("unmetered", "truncated")
-    answer = read_whole(response) if is_stream(response) else read_cut_body(response)
+    try:
+        answer = read_whole(response) if is_stream(response) else read_cut_body(response)
+    except Unreadable:
+        answer = Answer("unmetered")
     # Counts may stand before the cut; whether they are the last ones is beyond it.
     return answer._replace(status="unmetered", reason="truncated", tokens=NO_TOKENS)
 

@@ -95,6 +95,19 @@ def test_a_failing_parser_rejects_one_row_alone(monkeypatch: pytest.MonkeyPatch)
     assert silver["reason"].to_list() == [None, "parser_failed", None]
 
 
+@pytest.mark.parametrize("value", [UsageRecord(model="\ud800"), UsageRecord(total_tokens=2**63)])
+def test_a_value_that_no_column_holds_rejects_one_row_alone(
+    monkeypatch: pytest.MonkeyPatch, value: UsageRecord
+) -> None:
+    def odd(request: str | None, response: str | None) -> UsageRecord:
+        return value if response == "odd" else UsageRecord(status="metered")
+
+    monkeypatch.setattr(derive_module, "meter", odd)
+    silver = derive(bronze({}, {"Response": "odd"}, {}))
+    assert silver["status"].to_list() == ["metered", "rejected", "metered"]
+    assert silver["reason"].to_list() == [None, "parser_failed", None]
+
+
 REJECTED = {
     "plain text": (unreadable(b"hello", "envelope_not_json"), "envelope_not_json"),
     "empty": (unreadable(b"", "envelope_empty"), "envelope_empty"),
@@ -159,6 +172,15 @@ def test_a_cut_stream_is_truncated_even_behind_its_counts() -> None:
     row = salvaged(envelope(Response=chunk() + chunk(USAGE) + DONE)[:-10])
     assert (row["status"], row["reason"], row["total_tokens"]) == ("unmetered", "truncated", None)
     assert (row["is_stream"], row["response_id"]) == (True, "chatcmpl-1")
+
+
+def test_a_stream_cut_anywhere_is_truncated() -> None:
+    whole = envelope(Response=chunk() + chunk(USAGE) + DONE)
+    cuts = range(whole.index(b'"Response"'), len(whole) - 1)
+    rows = [unreadable(KEYS.scrub_unreadable(whole[:end]), "envelope_truncated") for end in cuts]
+    silver = derive(bronze(*rows))
+    assert set(silver.select("status", "reason").rows()) == {("unmetered", "truncated")}
+    assert silver["total_tokens"].null_count() == silver.height
 
 
 @pytest.mark.parametrize("ascii_only", [True, False])

@@ -98,6 +98,7 @@ UNREADABLE = {
     ),
     "header of the service": (f'{{"api-key": "{KEY}"}}', f'{{"api-key": "{MARK}"}}'),
     "query": (f"GET /?subscription-key={KEY}&x=1", f"GET /?subscription-key={MARK}&x=1"),
+    "a longer name": (f'{{"subscriptionKeyPrimary": "{KEY}"}}', f'{{"subscriptionKeyPrimary": "{MARK}"}}'),
     "bearer": (f'{{"Authorization": "Bearer {KEY}"}}', f'{{"Authorization": "Bearer {MARK}"}}'),
     "Python's quotes": (f"{{'AppSubscriptionKey': '{KEY}'}}", f"{{'AppSubscriptionKey': '{MARK}'}}"),
     "a number": (
