@@ -1,0 +1,140 @@
+"""Check the checkers: each invariant holds on a sound lake and fails on one damaged in its way."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from oai_usage_pipeline.audit import invariants
+from oai_usage_pipeline.audit.invariants import Finding, Invariant, verify
+from oai_usage_pipeline.audit.shares import status_share
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.refresh.day import refresh_days, stale_days
+from oai_usage_pipeline.refresh.derivation import DERIVATIONS
+from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
+from oai_usage_pipeline_tests.landed import Landing
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(str(tmp_path / "lake"))
+    Landing(lake).send(80, spread_days=1)
+    for derivation in DERIVATIONS:
+        refresh_days(lake, derivation, [each.day for each in stale_days(lake, derivation)])
+    return lake
+
+
+def delta(lake: Lake, contract: TableContract) -> DeltaTable:
+    return DeltaTable(lake.uri(contract))
+
+
+def lose_an_event(lake: Lake) -> None:
+    delta(lake, OPENAI_EVENTS).delete("partition_id = '0' AND sequence_number = 7")
+
+
+def lose_the_last_event(lake: Lake) -> None:
+    delta(lake, OPENAI_EVENTS).delete("partition_id = '0' AND sequence_number = 39")
+
+
+def double_an_event(lake: Lake) -> None:
+    row = lake.table(OPENAI_EVENTS).scan().filter(sequence_number=7, partition_id="1").collect()
+    write_deltalake(delta(lake, OPENAI_EVENTS), row, mode="append")
+
+
+def move_a_position_ahead(lake: Lake) -> None:
+    row = lake.table(OPENAI_EVENTS).scan().select("event_hub", "incarnation").first().collect().row(0)
+    position = Transaction(f"capture/{row[0]}/{row[1]}/0", 1000)
+    write_deltalake(
+        delta(lake, OPENAI_EVENTS),
+        OPENAI_EVENTS.empty(),
+        mode="append",
+        commit_properties=CommitProperties(app_transactions=[position]),
+    )
+
+
+def show_a_key(lake: Lake) -> None:
+    key = "AppSubscriptionKey"
+    delta(lake, OPENAI_EVENTS).update(
+        updates={key: "'0123456789abcdef0123456789abcdef'"}, predicate="sequence_number = 3"
+    )
+
+
+def change_tokens_in_silver(lake: Lake) -> None:
+    delta(lake, USAGE_EVENTS).update(
+        updates={"input_tokens": "input_tokens + 1"}, predicate="input_tokens IS NOT NULL"
+    )
+
+
+def lose_a_silver_row(lake: Lake) -> None:
+    delta(lake, USAGE_EVENTS).delete("sequence_number = 5")
+
+
+def change_tokens_in_gold(lake: Lake) -> None:
+    delta(lake, TOKEN_USAGE_HOURLY).update(
+        updates={"total_tokens": "total_tokens + 1"}, predicate="total_tokens > 0"
+    )
+
+
+def lose_a_gold_day(lake: Lake) -> None:
+    delta(lake, TOKEN_USAGE_HOURLY).delete("usage_date = '2026-03-09'")
+
+
+def land_without_refreshing(lake: Lake) -> None:
+    other = Landing(lake)
+    other._source.incarnation = "2026-03-11T00:00:00.000Z"
+    other.send(10, day=11)
+
+
+def test_every_invariant_holds_on_a_sound_lake(lake: Lake) -> None:
+    findings = list(verify(lake))
+    assert [finding.invariant for finding in findings if not finding.holds] == []
+    assert len(findings) == len(invariants.INVARIANTS)
+    assert findings[1].figures == {"events": 80, "missing": 0}
+
+
+def test_an_empty_lake_is_sound(tmp_path: Path) -> None:
+    assert all(finding.holds for finding in verify(Lake(str(tmp_path / "empty"))))
+
+
+@pytest.mark.parametrize(
+    ("damage", "invariant", "sentence"),
+    [
+        (lose_an_event, invariants.nothing_lost, "partition 0: 1 events missing between 0 and 39"),
+        (lose_the_last_event, invariants.positions_match, "partition 0: position 39, last event 38"),
+        (double_an_event, invariants.nothing_doubled, "partition 1: 1 rows too many"),
+        (move_a_position_ahead, invariants.positions_match, "partition 0: position 1000, last event 39"),
+        (show_a_key, invariants.no_key_in_clear, "2 rows hold a caller's key"),
+        (lose_a_silver_row, invariants.silver_accounts_for_bronze, "2 bronze events have no row in silver"),
+        (lose_an_event, invariants.silver_accounts_for_bronze, None),
+        (change_tokens_in_silver, invariants.silver_equals_rebuild, "silver of 2026-03-10 differs from"),
+        (change_tokens_in_gold, invariants.gold_equals_silver, "gold differs from the sums of silver"),
+        (lose_a_gold_day, invariants.gold_equals_silver, "gold differs from the sums of silver"),
+        (land_without_refreshing, invariants.days_are_current, "usage_events of 2026-03-11 is behind by 10"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_damage_is_found_and_named(
+    damage: Callable[[Lake], None], invariant: Invariant, sentence: str | None, lake: Lake
+) -> None:
+    damage(lake)
+    finding: Finding = invariant(lake)
+    if sentence is None:
+        # The day counts as behind now, so this check leaves it to `days_are_current`.
+        assert not invariants.days_are_current(lake).holds
+        return
+    assert not finding.holds
+    assert sentence in finding.sentence
+
+
+def test_shares_name_their_reasons(lake: Lake) -> None:
+    share = status_share(lake, "rejected")
+    silver = lake.table(USAGE_EVENTS).scan().collect()
+    assert share.total == 80
+    assert share.count == len(silver.filter(pl.col("status") == "rejected"))
+    assert sum(share.reasons.values()) == share.count
+
+
+def test_shares_of_an_empty_lake_are_zero(tmp_path: Path) -> None:
+    assert status_share(Lake(str(tmp_path / "empty")), "unmetered").share == 0.0
