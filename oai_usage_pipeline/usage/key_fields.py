@@ -13,7 +13,7 @@ ordinary words, and nothing that short is a credential (the gateway's keys have 
 
 _BACKSLASH = ord("\\")
 _MOST_SEARCHED_KEYS = 64
-_LONGEST_CUT_KEY = 1024
+_LONGEST_CUT_KEY = 128
 
 # A field name, then ':' or '=', then the start of a value: quoted at any depth of escaping, or bare.
 # Possessive throughout: no run of backslashes or white space is tried in more than one way.

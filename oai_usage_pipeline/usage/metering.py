@@ -73,9 +73,9 @@ def record_of(answer: Answer, asked: Request, request: str | None) -> UsageRecor
     status, reason, operation, kind, model, response_id, streamed, tokens = answer
     if operation is None:
         operation = operation_asked_for(request)
-    if status in ("failed", "rejected"):
+    if status in ("failed", "rejected") and asked.get("stream") is not None:
         # An error's body is no stream, yet a stream was asked for.
-        streamed = asked.get("stream", streamed)
+        streamed = asked["stream"]
     elif status == "metered" and operation == RESPONSES and not request:
         # Only a retrieval has no body: it repeats the usage of the call that it retrieves.
         reason = f"{reason}; retrieved" if reason else "retrieved"

@@ -98,11 +98,11 @@ def _read_without_usage(text: str) -> Answer | None:
 
 
 def _lone_data(text: str, at: int) -> str | None:
-    """The data of the line that holds `at`, if that line alone, or with a name, makes an event."""
+    """The data of the line that holds `at`, if an event begins with it, or with its name before it."""
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)
     end = len(text) if end < 0 else end
-    if not text.startswith("data:", start) or text[end : end + 2] not in ("\n\n", "\n", ""):
+    if not text.startswith("data:", start):
         return None
     opening = start
     name = text.rfind("\n", 0, max(start - 1, 0)) + 1

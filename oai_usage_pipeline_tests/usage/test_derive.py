@@ -199,6 +199,8 @@ def test_an_event_cut_anywhere_is_unmetered_and_nothing_is_invented(ascii_only: 
     assert set(silver["subscription"]) == {None, KEYS.of(fields["AppSubscriptionKey"])}
     assert set(silver["event_at"]) == {ENQUEUED_AT, derive(bronze({}))["event_at"][0]}
     assert set(silver["user_id"]) == {None, "u-1"}
+    assert set(silver["response_id"]) == {None, "chatcmpl-1"}
+    assert set(silver["model"]) == {None, "my-deployment", "gpt-4o-2024-08-06"}
     assert silver["total_tokens"].null_count() == silver.height
     last = silver.row(-1, named=True)
     assert (last["model"], last["operation"], last["user_id"]) == (

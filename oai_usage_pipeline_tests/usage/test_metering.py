@@ -333,6 +333,15 @@ def test_a_failure_gets_its_operation_from_the_request(operation: str, request_t
     assert meter(request_text, '{"error": {"code": "x"}}').operation == operation
 
 
+@pytest.mark.parametrize(
+    ("stream", "is_stream"),
+    [("true", True), ("false", False), ('"true"', False), ("1", False), ("null", False)],
+)
+def test_a_failure_is_a_stream_when_one_was_asked_for(stream: str, is_stream: bool) -> None:
+    record = meter(f'{{"stream": {stream}}}', '{"error": {"code": "x"}}')
+    assert record.is_stream is is_stream
+
+
 def test_the_model_asked_for_stands_in_for_one_not_answered() -> None:
     assert meter(REQUEST, '{"error": {"code": "x"}}').model == "my-deployment"
     assert meter(REQUEST, chat().replace('"gpt-4o-2024-08-06"', '""')).model == "my-deployment"
