@@ -4,6 +4,7 @@ Belongs here: what tests and the demo need to run a broker beside themselves.
 """
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -89,6 +90,13 @@ class BrokerProcess:
         """Wait until it has ended by itself and return its exit status; raises TimeoutExpired."""
         self._running().wait(timeout)
         return self._reap()[0]
+
+    def said(self) -> str:
+        """Return what the running broker has written on its standard error."""
+        self._running()
+        assert self._errors is not None
+        size = os.fstat(self._errors.fileno()).st_size
+        return os.pread(self._errors.fileno(), size, 0).decode("utf-8", "replace")
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
