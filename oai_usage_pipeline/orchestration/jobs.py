@@ -6,7 +6,6 @@ Belongs here: selections and tags. When a job runs is for `sensors` and `schedul
 import dagster as dg
 
 from oai_usage_pipeline.orchestration.assets import openai_events, token_usage_hourly, usage_events
-from oai_usage_pipeline.orchestration.days import DAYS
 
 LIVE = "live"
 REFRESH = "refresh"
@@ -19,7 +18,6 @@ live_job = dg.define_asset_job(
     LIVE,
     selection=dg.AssetSelection.assets(openai_events, usage_events, token_usage_hourly).without_checks()
     | dg.AssetSelection.checks(dg.AssetCheckKey(openai_events.key, "no_gap")),
-    partitions_def=DAYS,
     config=QUIET_CONSOLE,
     description="One pass: capture the hub up to its head, then refresh the live days of silver and gold.",
     # Ahead of refreshes in the queue: people wait for live numbers, not for last year's.
@@ -29,7 +27,6 @@ live_job = dg.define_asset_job(
 refresh_job = dg.define_asset_job(
     REFRESH,
     selection=dg.AssetSelection.assets(usage_events, token_usage_hourly).without_checks(),
-    partitions_def=DAYS,
     config=QUIET_CONSOLE,
     description="Bring days of silver and gold up to date: late events, other days, a new contract version.",
 )

@@ -1,0 +1,114 @@
+"""The UI's processes for real: sensors turn traffic into gold, jobs are launched over GraphQL."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oai_usage_pipeline.audit.invariants import verify
+from oai_usage_pipeline.orchestration.instance import dagster_home
+from oai_usage_pipeline_tests.embedded_lake import embedded_lake
+from oai_usage_pipeline_tests.orchestration.dagster_server import (
+    DagsterServer,
+    dagster_dev,
+    free_port,
+    processes_naming,
+)
+
+LOADED = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+ASSETS = """{ assetNodes { assetKey { path }
+  assetChecksOrError { ... on AssetChecks { checks { name
+    executionForLatestMaterialization { status evaluation { success description } } } } } } }"""
+LAUNCH = """mutation ($job: String!, $repository: String!, $location: String!) {
+  launchRun(executionParams: {mode: "default", selector: {jobName: $job, repositoryName: $repository,
+    repositoryLocationName: $location}}) { __typename ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message } } }"""
+RUN = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+@pytest.mark.timeout(300)
+def test_sensors_bring_traffic_to_gold_and_the_checks_run_from_the_ui(tmp_path: Path) -> None:
+    with embedded_lake(tmp_path / "stack") as lake:
+        dagster_home()
+        with dagster_dev() as server:
+            [repository] = server.wait_for(LOADED, lambda data: bool(nodes(data)))["repositoriesOrError"][
+                "nodes"
+            ]
+            lake.send(300, days=2)
+            server.wait_for(ASSETS, lambda _: lake.compare().total("request_count")[0] == 300)
+            assert lake.compare().differences == []
+            launched = server.ask(
+                LAUNCH,
+                job="reconcile",
+                repository=repository["name"],
+                location=repository["location"]["name"],
+            )["launchRun"]
+            assert launched["__typename"] == "LaunchRunSuccess", launched
+            assert end_of(server, launched["run"]["runId"]) == "SUCCESS"
+            assets = {node["assetKey"]["path"][-1]: node for node in server.ask(ASSETS)["assetNodes"]}
+        assert set(assets) == {"event_hub", "openai_events", "usage_events", "token_usage_hourly"}
+        checks = assets["token_usage_hourly"]["assetChecksOrError"]["checks"]
+        assert {each["name"] for each in checks} == {"gold_equals_silver", "days_are_current"}
+        assert [each.sentence for each in verify(lake.pipeline.lake()) if not each.holds] == []
+
+
+def nodes(data: dict[str, dict[str, list[object]]]) -> list[object]:
+    return data["repositoriesOrError"].get("nodes", [])
+
+
+def end_of(server: DagsterServer, run_id: str) -> str:
+    answer = server.wait_for(RUN, lambda data: data["runOrError"]["status"] in ENDED, id=run_id)
+    status: str = answer["runOrError"]["status"]
+    return status
+
+
+@pytest.mark.timeout(300)
+def test_definitions_load_without_a_hub_and_the_sensor_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("OAI_USAGE_")]:
+        monkeypatch.delenv(name)
+    nowhere = f"sb://127.0.0.1:{free_port()}"
+    connection = f"Endpoint={nowhere};SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true;"
+    monkeypatch.setenv("OAI_USAGE_EVENT_HUB_CONNECTION_STRING", connection)
+    monkeypatch.setenv("OAI_USAGE_LAKE_URI", str(tmp_path / "lake"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    dagster_home()
+    ticks = "{ sensorsOrError: repositoriesOrError { ... on RepositoryConnection { nodes { sensors { name"
+    ticks += " sensorState { ticks(limit: 1) { status skipReason } } } } } } }"
+
+    def backlog_tick(data: dict[str, dict[str, list[dict[str, list[dict[str, object]]]]]]) -> str:
+        for node in data["sensorsOrError"].get("nodes", []):
+            for sensor in node["sensors"]:
+                if sensor["name"] == "backlog_sensor":
+                    return str(sensor["sensorState"])
+        return ""
+
+    with dagster_dev() as server:
+        answer = server.wait_for(ticks, lambda data: "SKIPPED" in backlog_tick(data))
+    assert "start the broker with `oai-usage broker`" in backlog_tick(answer)
+
+
+@pytest.mark.timeout(300)
+def test_ctrl_c_ends_the_dev_command_and_every_process_it_started(tmp_path: Path) -> None:
+    folder = tmp_path / "dev-stack"
+    port = free_port()
+    command = [
+        str(Path(sys.executable).parent / "oai-usage"),
+        "dev",
+        "--port",
+        str(port),
+        "--folder",
+        str(folder),
+    ]
+    with (tmp_path / "log").open("w") as log:
+        dev = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        DagsterServer(port).wait_for(LOADED, lambda data: bool(nodes(data)))
+        dev.send_signal(signal.SIGINT)
+        assert dev.wait(timeout=60) == 0, (tmp_path / "log").read_text()
+    assert processes_naming(str(folder)) == []
+    assert processes_naming(f"--port {port}") == []

@@ -1,0 +1,127 @@
+"""The sensors ask for what is missing, for nothing twice, and again after a failure."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from oai_usage_pipeline.definitions import build_definitions
+from oai_usage_pipeline.orchestration.days import live_days, range_tags
+from oai_usage_pipeline.orchestration.resources import Pipeline
+from oai_usage_pipeline.orchestration.schedules import daily_close
+from oai_usage_pipeline.orchestration.sensors import backlog_sensor, stale_days_sensor
+from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[EmbeddedLake]:
+    with embedded_lake(tmp_path / "stack") as running:
+        yield running
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+def tick(sensor: dg.SensorDefinition, instance: dg.DagsterInstance) -> tuple[list[dg.RunRequest], str]:
+    """What a sensor asks for, and why it asks for nothing."""
+    repository = build_definitions().get_repository_def()
+    context = dg.build_sensor_context(
+        instance=instance, repository_def=repository, resources={"pipeline": Pipeline()}
+    )
+    data = sensor.evaluate_tick(context)
+    return list(data.run_requests or []), data.skip_message or ""
+
+
+def start_run(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus) -> None:
+    definition = build_definitions().resolve_job_def(job)
+    instance.create_run_for_job(definition, status=status)
+
+
+def test_a_backlog_asks_for_one_live_pass_over_the_live_days(
+    lake: EmbeddedLake, instance: dg.DagsterInstance
+) -> None:
+    lake.send(50)
+    [request], _ = tick(backlog_sensor, instance)
+    assert request.tags.items() >= range_tags(*live_days(datetime.now(UTC))).items()
+    assert request.tags["oai_usage/backlog"] == "50"
+    assert request.run_key is None
+
+
+def test_without_a_backlog_nothing_is_asked_for(lake: EmbeddedLake, instance: dg.DagsterInstance) -> None:
+    assert tick(backlog_sensor, instance) == ([], "Bronze has every event that the hub holds.")
+
+
+def test_while_a_live_pass_is_under_way_no_other_is_asked_for(
+    lake: EmbeddedLake, instance: dg.DagsterInstance
+) -> None:
+    lake.send(50)
+    start_run(instance, "live", dg.DagsterRunStatus.STARTED)
+    assert tick(backlog_sensor, instance) == ([], "A live pass is under way.")
+
+
+def test_a_failed_pass_is_asked_for_again(lake: EmbeddedLake, instance: dg.DagsterInstance) -> None:
+    lake.send(50)
+    tick(backlog_sensor, instance)
+    start_run(instance, "live", dg.DagsterRunStatus.FAILURE)
+    assert len(tick(backlog_sensor, instance)[0]) == 1
+
+
+def test_a_hub_that_is_gone_is_a_reason_to_skip_not_an_error(
+    lake: EmbeddedLake, instance: dg.DagsterInstance
+) -> None:
+    lake.broker.kill()
+    requests, reason = tick(backlog_sensor, instance)
+    assert requests == []
+    assert "can't be reached" in reason
+    lake.broker.start()
+
+
+def test_a_partition_stopped_by_a_gap_asks_for_nothing_and_says_so(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    with embedded_lake(tmp_path / "stack", partitions=1) as lake:
+        lake.send(100)
+        lake.run()
+        lake.broker.stop()
+        lake.broker.options = ("--retention-events", "50")
+        lake.broker.start()
+        lake.send(200)
+        requests, reason = tick(backlog_sensor, instance)
+    assert requests == []
+    assert "events 100 to 249 are missing" in reason
+
+
+def test_days_that_are_behind_are_asked_for_the_oldest_range_first(
+    lake: EmbeddedLake, instance: dg.DagsterInstance
+) -> None:
+    lake.send(200, days=2)
+    job = build_definitions().resolve_job_def("live")
+    assert job.execute_in_process(instance=instance, tags=range_tags(*live_days(datetime.now(UTC)))).success
+    [request], _ = tick(stale_days_sensor, instance)
+    start_run(instance, "refresh", dg.DagsterRunStatus.STARTED)
+    assert tick(stale_days_sensor, instance) == ([], "A refresh is under way.")
+    assert request.tags["dagster/asset_partition_range_start"] < live_days(datetime.now(UTC))[0]
+
+
+def test_live_days_are_left_to_a_live_pass_under_way(
+    lake: EmbeddedLake, instance: dg.DagsterInstance
+) -> None:
+    lake.send(50)
+    lake_only = build_definitions().resolve_implicit_global_asset_job_def()
+    assert lake_only.execute_in_process(asset_selection=[dg.AssetKey("openai_events")]).success
+    assert len(tick(stale_days_sensor, instance)[0]) == 1
+    start_run(instance, "live", dg.DagsterRunStatus.STARTED)
+    requests, _ = tick(stale_days_sensor, instance)
+    assert [each for each in requests if each.tags == range_tags(*live_days(datetime.now(UTC)))] == []
+
+
+def test_the_daily_close_takes_the_day_that_ended_even_when_its_tick_is_late() -> None:
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
+    request = daily_close(context)
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags == range_tags("2026-02-28", "2026-02-28")
