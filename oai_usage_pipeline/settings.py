@@ -127,12 +127,17 @@ def environment_names() -> list[str]:
 
 
 def _refuse_unknown_names(environment: Mapping[str, str]) -> None:
-    known = environment_names()
-    for name in environment:
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    known = list(Settings.model_fields)
+    for name in (name for name in environment if name.upper().startswith(PREFIX)):
+        own = name.removeprefix(PREFIX).lower()
+        if own not in known:
+            near = difflib.get_close_matches(own, known, n=1)
+            hint = f"did you mean {PREFIX}{near[0].upper()}?" if near else f"known are {_listed(known)}"
             raise ConfigurationError(f"Unknown setting {name}: {hint}")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(PREFIX + name.upper() for name in names)
 
 
 def _explain(error: ValidationError) -> str:

@@ -41,6 +41,11 @@ class Work:
         return [str(each.gap) for each in self.backlog if each.gap]
 
     @property
+    def summary(self) -> str:
+        """What is left, in words."""
+        return f"{self.waiting} events to capture, {', '.join(sorted(self.stale_days)) or 'no day'} behind"
+
+    @property
     def is_idle(self) -> bool:
         """Whether a pass would do nothing."""
         return not self.waiting and not self.stale_days
@@ -62,7 +67,11 @@ def run_until_idle(
     """
     definitions = build_definitions(resource_overrides={"pipeline": pipeline})
     passes = 0
+    before = None
     while not (work := remaining_work(pipeline)).is_idle:
+        if work == before:
+            raise PassFailed(f"A pass changed nothing, and yet is left to do: {work.summary}")
+        before = work
         passes += 1
         if work.waiting:
             report(f"Pass {passes}: {work.waiting:,} events wait in {len(work.backlog)} partitions")

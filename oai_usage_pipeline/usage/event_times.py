@@ -4,13 +4,13 @@ Newtonsoft writes EventTime with 0 to 7 fractional digits and `Z`. Digits beyond
 cut, never rounded, so that no call moves into the next hour or day.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
 
-from oai_usage_pipeline.tables import INSTANT
+from oai_usage_pipeline.tables import FIRST_DATE, INSTANT
 
-EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+EARLIEST = datetime.combine(FIRST_DATE, time(), UTC)
 """Older times are a clock's zero (year 1, 1970), not calls: the service didn't exist."""
 
 FARTHEST_AHEAD = timedelta(days=1)

@@ -1,0 +1,89 @@
+"""Settings: read in one place, checked with clear words, secrets never shown."""
+
+import pytest
+
+from oai_usage_pipeline.errors import ConfigurationError
+from oai_usage_pipeline.settings import Settings, environment_names
+
+AZURE = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=listen;SharedAccessKey=s3cr3tk3y"
+PEPPER = "a long random pepper"
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in environment_names():
+        monkeypatch.delenv(name, raising=False)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Settings:
+    for name, value in settings.items():
+        monkeypatch.setenv(f"OAI_USAGE_{name}", value)
+    return Settings.load()
+
+
+def test_the_embedded_default_needs_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch)
+    assert settings.is_local
+    assert settings.namespace == "127.0.0.1"
+    assert settings.event_hub_name == "openai-usage"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"EVENT_HUB_CONNECTION_STRING": AZURE}, "OAI_USAGE_KEY_PEPPER is not set"),
+        ({"EVENT_HUB_NAMESPACE": "contoso.servicebus.windows.net"}, "OAI_USAGE_KEY_PEPPER is not set"),
+        (
+            {"EVENT_HUB_CONNECTION_STRING": AZURE, "KEY_PEPPER": "short"},
+            "OAI_USAGE_KEY_PEPPER is shorter than 16 characters",
+        ),
+        (
+            {
+                "EVENT_HUB_CONNECTION_STRING": AZURE,
+                "EVENT_HUB_NAMESPACE": "contoso.servicebus.windows.net",
+                "KEY_PEPPER": PEPPER,
+            },
+            "both OAI_USAGE_EVENT_HUB_CONNECTION_STRING and OAI_USAGE_EVENT_HUB_NAMESPACE are set",
+        ),
+        ({"EVENT_HUB_CONNECTION_STRING": "contoso", "KEY_PEPPER": PEPPER}, "has no 'Endpoint=sb://...'"),
+        (
+            {"EVENT_HUB_CONNECTION_STRING": "Endpoint=sb://contoso/", "KEY_PEPPER": PEPPER},
+            "has no SharedAccessKeyName and SharedAccessKey",
+        ),
+        ({"KEY_PEPPER_VERSION": "zero"}, "OAI_USAGE_KEY_PEPPER_VERSION: Input should be a valid integer"),
+        ({"LAKE": "x"}, "Unknown setting OAI_USAGE_LAKE: did you mean OAI_USAGE_LAKE_URI"),
+        ({"COLOUR": "red"}, "Unknown setting OAI_USAGE_COLOUR: known are OAI_USAGE_EVENT_HUB"),
+    ],
+)
+def test_wrong_settings_say_what_is_wrong(
+    settings: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(monkeypatch, **settings)
+    assert message in str(refused.value)
+    assert "s3cr3tk3y" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, EVENT_HUB_CONNECTION_STRING=AZURE, KEY_PEPPER=PEPPER)
+    assert "s3cr3tk3y" not in repr(settings) + str(settings.model_dump())
+    assert PEPPER not in repr(settings)
+    assert settings.connection_string == AZURE
+    assert settings.namespace == "contoso.servicebus.windows.net"
+    assert not settings.is_local
+
+
+def test_a_namespace_is_signed_in_to_without_a_connection_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    namespace = "contoso.servicebus.windows.net"
+    settings = load(monkeypatch, EVENT_HUB_NAMESPACE=namespace, KEY_PEPPER=PEPPER)
+    assert (settings.connection_string, settings.namespace) == (None, namespace)
+
+
+def test_a_folder_is_the_same_for_every_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pytest.TempPathFactory
+) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    assert load(monkeypatch, LAKE_URI="lake").lake_location == f"{tmp_path}/lake"
+    azure = "abfss://workspace@onelake.dfs.fabric.microsoft.com/lakehouse/Tables"
+    assert load(monkeypatch, LAKE_URI=azure).lake_location == azure
