@@ -1,0 +1,88 @@
+"""The documentation tells the truth: commands, targets, settings, files and links exist."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from oai_usage_pipeline.cli import COMMANDS, main
+from oai_usage_pipeline.settings import Settings, environment_names
+from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text()
+PAGES = [REPOSITORY / "README.md", *sorted(REPOSITORY.glob("C*.md")), *sorted(REPOSITORY.glob("docs/*.md"))]
+TARGETS = set(re.findall(r"^([a-z-]+):.*##", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+
+
+def page_name(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
+
+
+def command(name: str) -> click.Command:
+    found = main.get_command(click.Context(main), name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_make_target_named_exists(page: Path) -> None:
+    named = set(re.findall(r"`?make ([a-z]+)`|^make ([a-z]+)", page.read_text(), re.MULTILINE))
+    assert {a or b for a, b in named} <= TARGETS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_command_and_option_named_exists(page: Path) -> None:
+    for name, rest in re.findall(r"oai-usage ([a-z]+)([^`\n]*)", page.read_text()):
+        if name in COMMANDS:
+            options = {option for each in command(name).params for option in each.opts}
+            assert set(re.findall(r"--[a-z-]+", rest)) <= options, f"oai-usage {name} {rest}"
+
+
+def test_the_readme_names_every_command() -> None:
+    assert set(COMMANDS) <= set(re.findall(r"oai-usage ([a-z]+)", README))
+
+
+def test_the_settings_table_is_the_settings() -> None:
+    rows = re.findall(r"^\| `(OAI_USAGE_[A-Z_]+)` \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+    assert [name for name, _, _ in rows] == environment_names()
+    for (_, default, meaning), field in zip(rows, Settings.model_fields.values(), strict=True):
+        assert meaning == field.description
+        assert field.default is None or default == f"`{field.default}`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_setting_named_exists(page: Path) -> None:
+    assert set(re.findall(r"OAI_USAGE_[A-Z_]*[A-Z]", page.read_text())) <= set(environment_names())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_link_and_file_named_exists(page: Path) -> None:
+    text = page.read_text()
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+    roots = ("", "oai_usage_pipeline")
+    for path in re.findall(r"`([a-z_]+/[a-z_/]+\.(?:py|md|yaml))`", text):
+        assert any((REPOSITORY / root / path).exists() for root in roots), path
+
+
+@pytest.mark.parametrize("contract", [OPENAI_EVENTS, USAGE_EVENTS, TOKEN_USAGE_HOURLY], ids=lambda c: c.name)
+def test_every_column_is_described(contract: object) -> None:
+    assert isinstance(contract, type(OPENAI_EVENTS))
+    assert all(contract.column_description(column) for column in contract.schema)
+
+
+def test_the_lock_names_no_host_and_pins_all_with_hashes() -> None:
+    lock = (REPOSITORY / "requirements.lock").read_text()
+    assert not re.search(r"https?://|--index|--find-links|file:", lock)
+    pins = re.findall(r"^([A-Za-z0-9_.\[\]-]+)==", lock, re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^\S", lock, re.MULTILINE))
+    assert lock.count("--hash=sha256:") >= len(pins)
+
+
+def test_the_dagster_family_is_pinned_together() -> None:
+    lock = (REPOSITORY / "requirements.lock").read_text()
+    versions = dict(re.findall(r"^(dagster[a-z-]*)==([0-9.]+)", lock, re.MULTILINE))
+    assert {versions[each] for each in ("dagster", "dagster-webserver", "dagster-graphql")} == {"1.13.27"}
+    assert versions["dagster-azure"] == "0.29.27"
