@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -15,12 +16,14 @@ from typing import Any
 Result = dict[str, float]
 
 PEAK_MEMORY = "peak_memory_bytes"
+CPU_SECONDS = "cpu_seconds"
 
 _STATUS = Path("/proc/self/status")
 
 
 def measured(function: str, environment: Mapping[str, str] | None = None, **arguments: Any) -> Result:  # noqa: ANN401 - whatever JSON can carry
-    """Call `module:name` of this package in a fresh interpreter; its result, with its peak of memory.
+    """Call `module:name` of this package in a fresh interpreter; its result, with the processor time
+    of the call and the peak of memory.
 
     Raises CalledProcessError when it fails; what it says stands on stderr.
     """
@@ -38,8 +41,10 @@ def measured(function: str, environment: Mapping[str, str] | None = None, **argu
 
 def _answer(function: str) -> None:
     module, _, name = function.partition(":")
-    result = getattr(import_module(f"benchmarks.{module}"), name)(**json.load(sys.stdin))
-    print(json.dumps({**result, PEAK_MEMORY: _peak_memory()}))
+    call = getattr(import_module(f"benchmarks.{module}"), name)
+    started = time.process_time()
+    result = call(**json.load(sys.stdin))
+    print(json.dumps({**result, PEAK_MEMORY: _peak_memory(), CPU_SECONDS: time.process_time() - started}))
 
 
 def _peak_memory() -> int:

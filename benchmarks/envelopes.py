@@ -47,10 +47,9 @@ _RESPONSE = JsonTemplate(
 )
 
 
-
 def envelopes(size: int, seed: int = 1) -> Iterator[bytes]:
     """Endless bodies of about `size` bytes, no two alike; none shorter than 1.7 KB."""
-    random = Random(seed)  # noqa: S311 - reproducible bodies, not cryptography
+    random = Random(seed)
     return (_body(random, n, size) for n in count())
 
 
