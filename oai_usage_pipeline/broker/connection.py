@@ -52,6 +52,8 @@ CHANNEL_MAX = 255
 MECHANISMS = ("MSSBCBS", "ANONYMOUS")
 # The smallest frame size that both sides must support (section 2.7.1).
 MIN_MAX_FRAME_SIZE = 512
+# Seconds; a client can't make the broker spin.
+MIN_HEARTBEAT = 0.05
 # Beyond this, readers wait until the client has taken something.
 WRITE_BUFFER = 1024 * 1024
 
@@ -108,12 +110,14 @@ class Connection(asyncio.Protocol):
         """A client that has stopped sending is done; returning None closes the socket."""
 
     def pause_writing(self) -> None:
-        """The client does not keep up."""
+        """The client does not keep up: answers to what it sends would fill the memory, so it waits too."""
         self.may_write = False
+        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has taken something: let the waiting links go on."""
         self.may_write = True
+        self._transport.resume_reading()
         paused, self._paused = self._paused, {}
         for link in paused:
             self.soon(link)
@@ -220,7 +224,7 @@ class Connection(asyncio.Protocol):
                 raise ConnectionFailed("amqp:invalid-field", f"max-frame-size is below {MIN_MAX_FRAME_SIZE}")
             self.max_frame_size = min(MAX_FRAME_SIZE, opened.max_frame_size)
         if opened.idle_time_out:
-            self._beat(opened.idle_time_out / 1000 / 2)
+            self._beat(max(MIN_HEARTBEAT, opened.idle_time_out / 1000 / 2))
         self._opened = True
         answer = Open(f"broker-{uuid.uuid4().hex}", None, UInt(MAX_FRAME_SIZE), UShort(CHANNEL_MAX))
         self.write([frame(answer)])

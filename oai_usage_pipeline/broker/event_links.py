@@ -52,9 +52,9 @@ class ConsumerLink(OutgoingLink):
         self._log = partition.log
         self._readers = readers
         self._with_metrics = RUNTIME_METRIC in names_in(attach.desired_capabilities)
-        readers.admit(self)
         self._cursor = self._log.cursor(start)
         self._waits = False
+        readers.admit(self)
 
     def pump(self) -> None:
         """Send one chunk; more follows in the next turn, so that clients share the broker."""
@@ -63,7 +63,8 @@ class ConsumerLink(OutgoingLink):
         if not self.carrier.may_write:
             self.carrier.soon(self)
             return
-        payloads: list[Buffer] = [*self._cursor.read(min(self.credit, self.carrier.window))]
+        room = min(self.credit, self.carrier.window)
+        payloads: list[Buffer] = [*self._cursor.read(room)] if room else []
         if payloads:
             self.deliver(self._with_runtime_metrics(payloads) if self._with_metrics else payloads)
         if self._cursor.at_end:

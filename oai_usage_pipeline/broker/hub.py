@@ -49,7 +49,8 @@ class Partition:
             raise DeliveryRejected(
                 "amqp:internal-error", f"The events could not be written: {error.strerror}."
             ) from error
-        self.trim()
+        # By age it is trimmed from time to time: that takes a look into the log.
+        self.log.trim(self._retention.events, older_than_ms=None)
 
     def trim(self) -> None:
         """Drop what retention no longer keeps."""

@@ -51,13 +51,15 @@ def sections(message: Buffer) -> Iterator[Section]:
     at = 0
     while at < len(message):
         start = at
-        if message[at] != 0x00:
-            raise DecodeError("a message has something else than sections")
-        descriptor, at = decode(message, at + 1)
-        if not isinstance(descriptor, ULong) or not HEADER <= descriptor <= FOOTER:
-            raise DecodeError(f"there is no message section {descriptor!r}")
+        # Nearly always the descriptor is a small ulong; that needs no general decoding.
+        if message[at : at + 2] == _SECTION and at + 3 < len(message):
+            descriptor, at = message[at + 2], at + 3
+        else:
+            descriptor, at = _descriptor(message, at)
+        if not HEADER <= descriptor <= FOOTER:
+            raise DecodeError(f"there is no message section 0x{descriptor:02x}")
         end = skip(message, at)
-        yield Section(int(descriptor), start, at, end)
+        yield Section(descriptor, start, at, end)
         at = end
 
 
@@ -175,6 +177,15 @@ def _text(encoded: bytes | None) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     return value if isinstance(value, str) else None
+
+
+def _descriptor(message: Buffer, at: int) -> tuple[int, int]:
+    if message[at] != 0x00:
+        raise DecodeError("a message has something else than sections")
+    descriptor, at = decode(message, at + 1)
+    if not isinstance(descriptor, ULong):
+        raise DecodeError(f"there is no message section {descriptor!r}")
+    return int(descriptor), at
 
 
 def _binary(message: Buffer, at: int) -> Buffer:

@@ -27,9 +27,16 @@ class Namespace:
             if not 1 <= partition_count <= MAX_PARTITIONS:
                 raise BrokerError(f"A hub has 1 to {MAX_PARTITIONS} partitions, not {partition_count}.")
         self._lock = _locked(data)
-        self._hubs = {
-            name.lower(): Hub(data / name.lower(), name, count, retention) for name, count in hubs.items()
-        }
+        try:
+            self._hubs = {
+                name.lower(): Hub(data / name.lower(), name, count, retention) for name, count in hubs.items()
+            }
+        except OSError as error:
+            os.close(self._lock)
+            raise BrokerError(f"{data} can't be used: {error.strerror} ({error.filename}).") from None
+        except BrokerError:
+            os.close(self._lock)
+            raise
 
     def hub(self, name: str) -> Hub:
         """Return a hub; raises LinkFailed when there is none of this name."""

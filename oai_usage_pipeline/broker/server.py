@@ -7,6 +7,7 @@ people are the command's business.
 import asyncio
 import contextlib
 import ipaddress
+import resource
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -56,6 +57,7 @@ def serve(settings: Settings, on_listening: Callable[[str], None]) -> None:
             f"{settings.host} is not a loopback address, and the broker has no TLS: anyone who reaches it "
             "can read everything. Say so explicitly if that is what you want."
         )
+    _raise_file_limit()
     namespace = Namespace(settings.data, settings.hubs, settings.retention)
     try:
         asyncio.run(_serve(settings, namespace, on_listening))
@@ -106,6 +108,12 @@ async def _part(connections: set[Connection]) -> None:
     for connection in list(connections):
         connection.abort()
     await asyncio.sleep(0)
+
+
+def _raise_file_limit() -> None:
+    """Each partition and each client takes file handles; the usual limit is lower than it needs to be."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _is_loopback(host: str) -> bool:

@@ -22,6 +22,7 @@ PROPERTIES = {
     # `changes` reads what is new in a table; appends write nothing more for it.
     "delta.enableChangeDataFeed": "true",
 }
+CHANGE_COLUMNS = ("_change_type", "_commit_version", "_commit_timestamp")
 FORBIDDEN_PROPERTY = "delta.setTransactionRetentionDuration"
 
 # Any WriterProperties turns off delta-rs's own truncation: without a length whole values would
@@ -178,10 +179,11 @@ class LakeTable:
     ) -> pa.RecordBatchReader:
         """Rows inserted and deleted by the versions `since` < v <= `until`, streamed.
 
-        Adds the columns `_change_type` ('insert' or 'delete') and `_commit_version`. Compaction
+        Adds the columns `_change_type` ('insert' or 'delete'), `_commit_version` and
+        `_commit_timestamp`. Compaction
         changes no rows and is not seen. `where` is a SQL predicate.
         """
-        wanted = None if columns is None else [*columns, "_change_type", "_commit_version"]
+        wanted = None if columns is None else [*columns, *CHANGE_COLUMNS]
         reader = self._handle.load_cdf(
             starting_version=since + 1,
             ending_version=until,

@@ -8,6 +8,7 @@ table's id, so a source made anew is not mistaken for the old one.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -19,13 +20,15 @@ from oai_usage_pipeline.lake.table import LakeTable
 class DayChanges:
     """What a day's source rows went through since its watermark.
 
-    `must_rebuild` when rows were also deleted or replaced, when the day was never derived by
-    today's contract, or when the source no longer tells what changed.
+    `behind_since` is the commit of the first change not yet followed. `must_rebuild` when rows were
+    also deleted or replaced, when the day was never derived by today's contract, or when the source
+    no longer tells what changed.
     """
 
     day: str
     new_rows: int
     must_rebuild: bool
+    behind_since: datetime
 
 
 class Watermarks:
@@ -56,7 +59,12 @@ class Watermarks:
         is_insert = pl.col("kind") == "insert"
         inserted = int(rows.filter(is_insert)["len"].sum())
         only_inserts = rows.filter(~is_insert).is_empty()
-        return DayChanges(day, inserted, must_rebuild=since is None or not only_inserts)
+        return DayChanges(
+            day,
+            inserted,
+            must_rebuild=since is None or not only_inserts,
+            behind_since=datetime.fromtimestamp(int(rows["committed_ms"].min()) / 1000, UTC),  # type: ignore[arg-type]  # rows is not empty
+        )
 
     def stale_days(self, target: LakeTable) -> list[DayChanges]:
         """Every day that is behind its source, oldest first."""
@@ -87,6 +95,7 @@ class Watermarks:
                 pl.col(self.day_column).cast(pl.String).alias("day"),
                 pl.col("_commit_version").cast(pl.Int64).alias("version"),
                 pl.col("_change_type").alias("kind"),
+                pl.col("_commit_timestamp").dt.timestamp("ms").alias("committed_ms"),
             )
             .len()
             .cast({"len": pl.Int64})
@@ -99,10 +108,17 @@ class Watermarks:
             "day",
             pl.lit(self.source.version, pl.Int64).alias("version"),
             pl.lit("replace").alias("kind"),
+            pl.lit(0, pl.Int64).alias("committed_ms"),
             pl.col("len").cast(pl.Int64),
         )
 
 
 _NO_CHANGES = pl.DataFrame(
-    schema={"day": pl.String(), "version": pl.Int64(), "kind": pl.String(), "len": pl.Int64()}
+    schema={
+        "day": pl.String(),
+        "version": pl.Int64(),
+        "kind": pl.String(),
+        "committed_ms": pl.Int64(),
+        "len": pl.Int64(),
+    }
 )
