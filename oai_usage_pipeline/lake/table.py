@@ -10,7 +10,14 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import polars as pl
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable, PositionConflict
@@ -25,9 +32,7 @@ PROPERTIES = {
 CHANGE_COLUMNS = ("_change_type", "_commit_version", "_commit_timestamp")
 FORBIDDEN_PROPERTY = "delta.setTransactionRetentionDuration"
 
-# Any WriterProperties turns off delta-rs's own truncation: without a length whole values would
-# stand in the log.
-WRITER = WriterProperties(compression="ZSTD", compression_level=1, statistics_truncate_length=32)
+UNIQUE_COLUMN = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,7 +144,7 @@ class LakeTable:
             self._handle,
             rows,
             mode="append",
-            writer_properties=WRITER,
+            writer_properties=_writer(self.contract),
             commit_properties=_commit(positions),
         )
 
@@ -155,7 +160,7 @@ class LakeTable:
             rows,
             mode="overwrite",
             predicate=f"{self.contract.partition_by} = '{day}'",
-            writer_properties=WRITER,
+            writer_properties=_writer(self.contract),
             commit_properties=_commit(positions),
         )
 
@@ -192,6 +197,16 @@ class LakeTable:
             allow_out_of_range=True,
         )
         return pa.RecordBatchReader.from_stream(reader)
+
+
+def _writer(contract: TableContract) -> WriterProperties:
+    return WriterProperties(
+        compression="ZSTD",
+        compression_level=1,
+        # Any WriterProperties turns off delta-rs's own truncation: whole values would stand in the log.
+        statistics_truncate_length=32,
+        column_properties=dict.fromkeys(contract.unique, UNIQUE_COLUMN),
+    )
 
 
 def _commit(positions: Positions) -> CommitProperties:
