@@ -13,8 +13,10 @@ import dagster as dg
 from oai_usage_pipeline.capture.backlog import backlog
 from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.orchestration.assets import event_hub
 from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
 from oai_usage_pipeline.orchestration.jobs import LIVE, REFRESH, live_job, refresh_job
+from oai_usage_pipeline.orchestration.metadata import hub_state
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.refresh.day import stale_days
 from oai_usage_pipeline.refresh.derivation import DERIVATIONS
@@ -34,8 +36,13 @@ IN_FLIGHT = [
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for a live pass when the hub holds events that bronze doesn't.",
 )
-def backlog_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
-    """One live pass at a time; partitions stopped by a gap don't ask for more."""
+def backlog_sensor(
+    context: dg.SensorEvaluationContext, pipeline: Pipeline
+) -> dg.SensorResult | dg.SkipReason:
+    """One live pass at a time; partitions stopped by a gap don't ask for more.
+
+    What was seen of the hub is kept as an observation with each pass that is asked for.
+    """
     if _is_in_flight(context.instance, LIVE):
         return dg.SkipReason("A live pass is under way.")
     try:
@@ -50,8 +57,10 @@ def backlog_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> d
     tags = {
         "oai_usage/event_hub": found[0].hub.event_hub.replace("/", "."),
         "oai_usage/backlog": str(waiting),
+        **range_tags(*live_days(datetime.now(UTC))),
     }
-    return dg.RunRequest(tags={**range_tags(*live_days(datetime.now(UTC))), **tags})
+    seen = dg.AssetObservation(event_hub.key, metadata=hub_state(found))
+    return dg.SensorResult(run_requests=[dg.RunRequest(tags=tags)], asset_events=[seen])
 
 
 @dg.sensor(

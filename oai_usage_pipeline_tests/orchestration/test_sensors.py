@@ -52,6 +52,19 @@ def test_a_backlog_asks_for_one_live_pass_over_the_live_days(
     assert request.run_key is None
 
 
+def test_what_was_seen_of_the_hub_is_kept_with_the_request(
+    lake: EmbeddedLake, instance: dg.DagsterInstance
+) -> None:
+    lake.send(50)
+    repository = build_definitions().get_repository_def()
+    context = dg.build_sensor_context(
+        instance=instance, repository_def=repository, resources={"pipeline": Pipeline()}
+    )
+    [seen] = backlog_sensor.evaluate_tick(context).asset_events
+    assert seen.asset_key == dg.AssetKey("event_hub")
+    assert seen.metadata["lag_events"].value == 50
+
+
 def test_without_a_backlog_nothing_is_asked_for(lake: EmbeddedLake, instance: dg.DagsterInstance) -> None:
     assert tick(backlog_sensor, instance) == ([], "Bronze has every event that the hub holds.")
 
