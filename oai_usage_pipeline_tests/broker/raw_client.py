@@ -4,10 +4,12 @@ Belongs here: a bare socket with the frames of an opening conversation. Not an A
 """
 
 import socket
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from oai_usage_pipeline.broker.amqp_types import Described, Symbol, UInt, ULong
+from oai_usage_pipeline.broker.encoding import encode
 from oai_usage_pipeline.broker.frames import (
     AMQP_HEADER,
     SASL_FRAME,
@@ -20,10 +22,12 @@ from oai_usage_pipeline.broker.performatives import (
     TARGET,
     Attach,
     Begin,
+    Disposition,
     Flow,
     Open,
     Performative,
     SaslInit,
+    Transfer,
     decode_performative,
 )
 
@@ -125,3 +129,17 @@ class RawClient:
         if not data:
             raise EOFError
         self._inbox.feed(data)
+
+
+def put(port: int, hub: str, bodies: Sequence[str]) -> None:
+    """Put events into partition 0, each acknowledged, much faster than the SDK opens its links."""
+    with RawClient(port) as client:
+        client.begun().attach_publisher(hub)
+        client.read()
+        for number, body in enumerate(bodies):
+            section = encode(Described(ULong(0x75), body.encode()))
+            transfer = Transfer(UInt(0), UInt(number), b"%d" % number, UInt(0), False)
+            client.perform(transfer, channel=1, payload=section)
+            # New credit may come in between.
+            while not isinstance(client.read(), Disposition):
+                pass

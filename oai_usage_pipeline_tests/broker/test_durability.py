@@ -9,14 +9,15 @@ from azure.eventhub import EventData, EventHubProducerClient
 from azure.eventhub.exceptions import EventHubError
 
 from oai_usage_pipeline.broker.errors import BrokerError
+from oai_usage_pipeline_tests.broker.raw_client import put
 from oai_usage_pipeline_tests.running_broker import RunningBroker, producer, receive, send
 
 
 def test_events_survive_a_sigkill_of_the_broker(own_broker: RunningBroker) -> None:
-    send(own_broker, [f"{number}" for number in range(1000)], partition_id="0")
+    put(own_broker.port, "hub", [f"{number}" for number in range(1000)])
     own_broker.kill()
     own_broker.restart()
-    send(own_broker, ["after"], partition_id="0")
+    put(own_broker.port, "hub", ["after"])
     events = receive(own_broker, 1001)
     assert [event.body_as_str() for event in events] == [*(f"{number}" for number in range(1000)), "after"]
     assert [event.sequence_number for event in events] == list(range(1001))
@@ -71,7 +72,7 @@ def test_a_hub_keeps_its_identity_until_its_folder_is_deleted(own_broker: Runnin
             return client.get_eventhub_properties()["created_at"]
 
     first = created_at()
-    send(own_broker, ["old life"], partition_id="0")
+    put(own_broker.port, "hub", ["old life"])
     own_broker.restart()
     assert created_at() == first
     own_broker.stop()
@@ -102,7 +103,7 @@ def test_a_second_broker_on_the_same_folder_is_refused(own_broker: RunningBroker
 
 def test_retention_drops_the_start_and_survives_a_restart(tmp_path: Path) -> None:
     with RunningBroker(tmp_path, partitions=1, options=["--retention-events", "10"]) as broker:
-        send(broker, [f"{number}" for number in range(25)])
+        put(broker.port, "hub", [f"{number}" for number in range(25)])
         events = receive(broker, 10)
         assert [event.sequence_number for event in events] == list(range(15, 25))
         with producer(broker) as client:

@@ -1,13 +1,15 @@
 """Who may read a partition: epochs steal and refuse, and readers without one share it."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from azure.eventhub import EventHubConsumerClient
 from azure.eventhub.exceptions import ConnectionLostError, EventHubError
 
-from oai_usage_pipeline_tests.running_broker import RunningBroker, receive, send
+from oai_usage_pipeline_tests.broker.raw_client import put
+from oai_usage_pipeline_tests.running_broker import RunningBroker, receive
 
 
 class Reading:
@@ -49,7 +51,7 @@ class Reading:
 
 
 def test_a_higher_epoch_steals_the_partition(broker: RunningBroker, hub: str) -> None:
-    send(broker, ["event"], hub=hub, partition_id="0")
+    put(broker.port, hub, ["event"])
     loser = Reading(broker, hub, owner_level=1).attached()
     winner = Reading(broker, hub, owner_level=2).attached()
     failure = loser.failure()
@@ -61,7 +63,7 @@ def test_a_higher_epoch_steals_the_partition(broker: RunningBroker, hub: str) ->
 def test_an_epoch_throws_out_readers_without_one_and_refuses_lower_ones(
     broker: RunningBroker, hub: str
 ) -> None:
-    send(broker, ["event"], hub=hub, partition_id="0")
+    put(broker.port, hub, ["event"])
     without = Reading(broker, hub, owner_level=None).attached()
     holder = Reading(broker, hub, owner_level=5).attached()
     assert "New receiver with higher epoch of '5'" in str(without.failure())
@@ -75,17 +77,17 @@ def test_an_epoch_throws_out_readers_without_one_and_refuses_lower_ones(
 
 
 def test_a_reader_that_left_makes_room_for_a_lower_epoch(broker: RunningBroker, hub: str) -> None:
-    send(broker, ["event"], hub=hub, partition_id="0")
+    put(broker.port, hub, ["event"])
     assert len(receive(broker, 1, hub=hub, owner_level=9)) == 1
     assert len(receive(broker, 1, hub=hub, owner_level=1)) == 1
 
 
 def test_the_sixth_reader_without_an_epoch_is_refused(broker: RunningBroker, hub: str) -> None:
-    send(broker, ["event"], hub=hub, partition_id="0")
+    put(broker.port, hub, ["event"])
     readers = [Reading(broker, hub, owner_level=None) for _ in range(5)]
     for reader in readers:
         reader.attached()
     with pytest.raises(EventHubError, match="maximum number of allowed receivers"):
         receive(broker, 1, hub=hub)
-    for reader in readers:
-        reader.stop()
+    with ThreadPoolExecutor(len(readers)) as pool:
+        list(pool.map(Reading.stop, readers))

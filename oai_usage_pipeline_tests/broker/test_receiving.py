@@ -11,6 +11,7 @@ from azure.eventhub._utils import get_last_enqueued_event_properties
 from azure.eventhub.aio import EventHubConsumerClient as AsyncConsumer
 from azure.eventhub.exceptions import EventHubError
 
+from oai_usage_pipeline_tests.broker.raw_client import put
 from oai_usage_pipeline_tests.running_broker import RunningBroker, producer, receive, send
 
 
@@ -33,15 +34,13 @@ def read_all_at_once(broker: RunningBroker, hub: str, *positions: tuple[Any, boo
 
 # The log's own tests go through all positions; these show that the client's are understood.
 def test_reading_starts_at_a_sequence_number(broker: RunningBroker, hub: str) -> None:
-    send(broker, ["0", "1", "2", "3"], hub=hub, partition_id="0")
+    put(broker.port, hub, ["0", "1", "2", "3"])
     found = read_all_at_once(broker, hub, ("-1", False), (0, True), (0, False), (3, False), (4, True))
     assert found == [[0, 1, 2, 3], [0, 1, 2, 3], [1, 2, 3], [], []]
 
 
 def test_reading_starts_at_an_offset_or_a_time(broker: RunningBroker, hub: str) -> None:
-    with producer(broker, hub) as client:
-        for number in range(4):
-            client.send_event(EventData(f"{number}"), partition_id="0")
+    put(broker.port, hub, ["0", "1", "2", "3"])
     events = receive(broker, 4, hub=hub)
     offset, time = events[1].offset, events[1].enqueued_time
     assert time is not None
@@ -61,7 +60,7 @@ def test_reading_starts_at_an_offset_or_a_time(broker: RunningBroker, hub: str) 
 
 
 def test_latest_means_what_is_sent_from_now_on(broker: RunningBroker, hub: str) -> None:
-    send(broker, ["before"], hub=hub, partition_id="0")
+    put(broker.port, hub, ["before"])
     received: list[str] = []
     attached, done = threading.Event(), threading.Event()
     client = EventHubConsumerClient.from_connection_string(
@@ -83,20 +82,23 @@ def test_latest_means_what_is_sent_from_now_on(broker: RunningBroker, hub: str) 
         reading.start()
         # The first empty batch comes from a reader that is attached.
         assert attached.wait(20)
-        send(broker, ["after"], hub=hub, partition_id="0")
+        put(broker.port, hub, ["after"])
         assert done.wait(20)
     reading.join()
     assert received == ["after"]
 
 
 def test_a_position_that_the_partition_never_reached_is_refused(broker: RunningBroker, hub: str) -> None:
-    for position in (3, "1000000", "not-an-offset"):
+    positions = (3, "1000000", "not-an-offset")
+    with ThreadPoolExecutor(len(positions)) as pool:
+        reading = [pool.submit(receive, broker, 1, hub=hub, starting_position=start) for start in positions]
+    for attempt in reading:
         with pytest.raises(EventHubError, match="is invalid"):
-            receive(broker, 1, hub=hub, starting_position=position)
+            attempt.result()
 
 
 def test_many_events_come_in_order_through_small_credit(broker: RunningBroker, hub: str) -> None:
-    send(broker, [f"{number}" for number in range(5000)], hub=hub, partition_id="0")
+    put(broker.port, hub, [f"{number}" for number in range(5000)])
     events = receive(broker, 5000, hub=hub, prefetch=7)
     assert numbers(events) == list(range(5000))
     assert [event.body_as_str() for event in events] == [f"{number}" for number in range(5000)]
@@ -124,18 +126,16 @@ def test_consumer_groups_and_hubs_read_independently(
     broker: RunningBroker, hub: str, unused_hubs: Any
 ) -> None:
     other = next(unused_hubs)
-    send(broker, ["here"], hub=hub, partition_id="0")
-    send(broker, ["there"], hub=other, partition_id="0")
-    for name, group, expected in [
-        (hub, "$Default", "here"),
-        (hub, "finops", "here"),
-        (other, "finops", "there"),
-    ]:
-        assert [e.body_as_str() for e in receive(broker, 1, hub=name, consumer_group=group)] == [expected]
+    put(broker.port, hub, ["here"])
+    put(broker.port, other, ["there"])
+    cases = [(hub, "$Default"), (hub, "finops"), (other, "finops")]
+    with ThreadPoolExecutor(len(cases)) as pool:
+        reading = [pool.submit(receive, broker, 1, hub=name, consumer_group=group) for name, group in cases]
+    assert [[e.body_as_str() for e in read.result()] for read in reading] == [["here"], ["here"], ["there"]]
 
 
 def test_runtime_metrics_tell_where_the_partition_ends(broker: RunningBroker, hub: str) -> None:
-    send(broker, ["0", "1", "2"], hub=hub, partition_id="0")
+    put(broker.port, hub, ["0", "1", "2"])
     first = receive(broker, 3, hub=hub, track_last_enqueued_event_properties=True)[0]
     with producer(broker, hub) as client:
         properties = client.get_partition_properties("0")

@@ -22,7 +22,7 @@ from oai_usage_pipeline_tests.broker.tls_front import TlsFront
 from oai_usage_pipeline_tests.running_broker import RunningBroker
 
 FOLDERS = ("livetest", "pyamqp_tests/synctests", "pyamqp_tests/asynctests")
-EXPECTED_TO_PASS = 195
+EXPECTED_TO_PASS = 198
 # The tests mostly sleep: far more of them than processors run at once.
 WORKERS = 28
 SAS_KEY = "owner=bG9jYWwgdGVzdHMgb25seQ=="
@@ -65,7 +65,7 @@ class Suite:
             "-n",
             str(workers),
             "--maxschedchunk=1",
-            "--timeout=150",
+            "--timeout=120",
             "-q",
             f"--junitxml={report}",
         ]
@@ -80,6 +80,11 @@ class Suite:
         return subprocess.run(
             [*command, *arguments], cwd=self._tests, env=self._environment, text=True, capture_output=True
         )
+
+
+def slowest_first(name: str) -> tuple[bool, str]:
+    """The tests that wait for a minute must not be the last to start."""
+    return not ("event_position" in name or "invalid_hostname" in name or "timing" in name), name
 
 
 def read_outcome(report: Path) -> Outcome:
@@ -143,7 +148,7 @@ def test_the_sdks_own_live_tests_pass(sdk_tests: Path, tmp_path: Path) -> None:
         suite = Suite(sdk_tests, tmp_path, front)
         ids = suite.ids()
         assert set(DESELECTED) <= ids, "a deselected test is gone: take it off the list"
-        first = suite.run(sorted(ids - set(DESELECTED)), "first", WORKERS)
+        first = suite.run(sorted(ids - set(DESELECTED), key=slowest_first), "first", WORKERS)
         # They wait a fixed time for things to happen; a busy machine gets a second chance.
         again = suite.run(sorted(first.failed), "again", 4) if first.failed else Outcome(set(), {})
     assert again.failed == {}
