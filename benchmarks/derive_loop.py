@@ -40,7 +40,7 @@ Work = Callable[[], int]
 
 
 def compare(events: int, rounds: int) -> dict[str, float]:
-    """Events a second of each side, taken in turn, by round; and the mean size of request and response."""
+    """Events a second of each side, taken in turn, by round; and the mean size of a row."""
     bronze = _bronze(events)
     sides = {"ours": lambda: int(derive(bronze)["total_tokens"].sum()), **_duckdb(bronze)}
     result: dict[str, float] = {"events": events, "mean_bytes": _mean_bytes(bronze)}
@@ -112,5 +112,6 @@ def _total(table: pa.Table) -> int:
 
 
 def _mean_bytes(bronze: pl.DataFrame) -> float:
-    texts = bronze.select(pl.sum_horizontal(pl.col("Request", "Response").str.len_bytes()))
-    return float(texts.to_series().sum() / bronze.height)
+    texts = pl.col("Request", "Response").str.len_bytes()
+    sizes = bronze.select(pl.sum_horizontal(texts, pl.col("body").bin.size()))
+    return float(sizes.to_series().sum() / bronze.height)
