@@ -33,6 +33,10 @@ CALLBACK_EVENTS = 300
 memory by bytes. A large one matters: it asks for more only when all that it asked for has come, and
 waits 0.2 s then if a message took several frames."""
 
+CONNECTION_EVENTS = 500_000
+"""Events after which a connection is made anew: the SDK's receiver keeps the delivery tag of each for
+as long as it lives (`_received_delivery_tags`), about 100 bytes an event."""
+
 SILENCE_SECONDS = 15.0
 RECONNECTS = 3
 
@@ -80,7 +84,7 @@ class EventHubSource:
             if reception.is_done or self._closed.is_set():
                 return
             silences = silences + 1 if reception.last == before else 0
-            logger.warning("Partition %s: silent after %s; reconnecting", partition_id, reception.last)
+            logger.info("Partition %s: reconnecting after event %s", partition_id, reception.last)
         raise SourceUnavailable(
             f"{self._where} partition {partition_id} holds events after {reception.last} but sent none in "
             f"{RECONNECTS} connections of {self._silence_seconds:.0f} s: check its health and its throttling"
@@ -200,21 +204,29 @@ class _Reception:
         self._changed = threading.Condition()
         self._is_delivering = False
         self._heard_at = time.monotonic()
+        self._event_count = 0
 
     def restart(self) -> None:
         """A new connection begins: what the last one left behind is forgotten."""
         self.error = None
         self._heard_at = time.monotonic()
+        self._event_count = 0
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether this connection has done what it was for."""
+        return self.is_done or self.error is not None or self._event_count >= CONNECTION_EVENTS
 
     def on_events(self, _: PartitionContext, events: list[EventData]) -> None:
         """Called by the SDK; after the last wanted event everything more is dropped."""
-        if self.is_done or not events:
+        if self._is_over or not events:
             return
         self._set(delivering=True)
         wants_more = self._deliver([_hub_event(event) for event in events])
         number = events[-1].sequence_number
         if self.last is None or (number is not None and number > self.last):
             self.last = number
+        self._event_count += len(events)
         self._set(delivering=False, done=not wants_more)
 
     def on_error(self, _: PartitionContext | None, error: Exception) -> None:
@@ -225,7 +237,7 @@ class _Reception:
     def wait(self, silence_seconds: float, closed: threading.Event) -> None:
         """Until done, failed, closed, or silent for that long; time spent delivering is no silence."""
         with self._changed:
-            while not (self.is_done or self.error or closed.is_set()):
+            while not (self._is_over or closed.is_set()):
                 silent = time.monotonic() - self._heard_at
                 if not self._is_delivering and silent >= silence_seconds:
                     return
@@ -236,7 +248,7 @@ class _Reception:
             self._is_delivering = delivering
             self._heard_at = time.monotonic()
             self.is_done = self.is_done or done
-            if done or self.error:
+            if self._is_over:
                 self._changed.notify_all()
 
 

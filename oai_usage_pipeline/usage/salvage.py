@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from oai_usage_pipeline.usage.answers import Answer, Unreadable
 from oai_usage_pipeline.usage.bodies import read_cut_body
-from oai_usage_pipeline.usage.envelope import TRUNCATED, open_envelope, open_partly
+from oai_usage_pipeline.usage.envelope import TRUNCATED, Envelope, open_envelope, open_partly
 from oai_usage_pipeline.usage.fingerprint import is_fingerprint
 from oai_usage_pipeline.usage.metering import UsageRecord, meter, record_of
 from oai_usage_pipeline.usage.requests import read_request
@@ -28,7 +28,8 @@ def salvage(body: bytes | None, reason: str | None) -> Salvaged:
     """What the scrubbed bytes of one event tell; `reason` is the one that capture found."""
     if body is None:
         return Salvaged(UsageRecord(reason=reason or "envelope_empty"))
-    envelope = open_envelope(body)
+    # A cut doesn't heal: what capture found to be one needs no second look as a whole.
+    envelope = Envelope(reason=TRUNCATED) if reason == TRUNCATED else open_envelope(body)
     if envelope.reason is None:
         record = meter(envelope.Request, envelope.Response)
         return Salvaged(record, envelope.EventTime, _subscription(envelope.AppSubscriptionKey))

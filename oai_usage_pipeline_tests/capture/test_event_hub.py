@@ -74,6 +74,21 @@ def test_reading_goes_on_after_the_broker_was_killed_and_started_again(broker: R
     assert sorted(set(numbers)) == list(range(2000))
 
 
+def test_connections_are_made_anew_before_the_sdk_fills_the_memory(
+    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(broker, [b"event %d" % number for number in range(2000)], partition_id="0")
+    monkeypatch.setattr("oai_usage_pipeline.capture.event_hub.CONNECTION_EVENTS", 900)
+    numbers: list[int] = []
+
+    def deliver(events: Sequence[HubEvent]) -> bool:
+        numbers.extend(each.sequence_number for each in events)
+        return len(numbers) < 2000
+
+    source_at(broker.connection_string).read("0", None, deliver)
+    assert numbers == list(range(2000))
+
+
 def test_silence_with_the_socket_open_is_noticed_and_given_up(broker: RunningBroker) -> None:
     send(broker, [b"event 0"], partition_id="0")
     with SilentProxy(broker.port, after=b"event 0") as port:
