@@ -108,6 +108,8 @@ def _cause(result: dg.ExecuteInProcessResult) -> str:
         failure = event.step_failure_data.user_failure_data
         if failure is not None and failure.description:
             return failure.description
+        if error is not None and error.cls_name == "DagsterExecutionInterruptedError":
+            return "it was interrupted. What was committed stays, and the next run goes on from there"
         if error is not None:
             return error.message.strip()
     return "no step failed"
