@@ -28,5 +28,13 @@ class LakeUnavailable(PipelineError):
     """The lake can't be read or written."""
 
 
+class NoTable(LakeUnavailable):
+    """A table was to be looked at, not made, and isn't there."""
+
+
+class HistoryGone(LakeUnavailable):
+    """What changed in a table can no longer be told: its log or its old files were cleaned up."""
+
+
 class LakeDamaged(PipelineError):
     """A table contradicts itself or has a property that this pipeline must not write over."""

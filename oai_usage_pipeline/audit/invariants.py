@@ -46,14 +46,14 @@ Invariant = Callable[[Lake], Finding]
 
 
 def verify(lake: Lake) -> Iterator[Finding]:
-    """Every invariant in turn; reads the whole lake. Raises LakeUnavailable."""
+    """Every invariant in turn; reads the whole lake. Raises NoTable where there is none to check."""
     for invariant in INVARIANTS:
         yield invariant(lake)
 
 
 def positions_match(lake: Lake) -> Finding:
     """A partition's committed position is the last sequence number in bronze."""
-    table = lake.table(OPENAI_EVENTS)
+    table = lake.existing(OPENAI_EVENTS)
     wrong = []
     partitions = _partitions(lake)
     for event_hub, incarnation, partition_id, last in partitions.select(*PARTITION, "last").iter_rows():
@@ -108,7 +108,7 @@ def no_key_in_clear(lake: Lake) -> Finding:
     """Callers' keys are in bronze as fingerprints only; the offending values are not shown."""
     key = pl.col("AppSubscriptionKey")
     is_clear = (key != "") & ~key.str.contains(FINGERPRINT)
-    found = lake.table(OPENAI_EVENTS).scan().select(is_clear.sum()).collect().item() or 0
+    found = lake.existing(OPENAI_EVENTS).scan().select(is_clear.sum()).collect().item() or 0
     wrong = [f"{found} rows hold a caller's key that is no fingerprint"] if found else []
     return _finding("no_key_in_clear", wrong, "Every caller's key is a fingerprint", {"in_clear": found})
 
@@ -180,7 +180,7 @@ def gold_equals_silver(lake: Lake) -> Finding:
 def silver_equals_rebuild(lake: Lake) -> Finding:
     """Deriving a day again from bronze gives the silver that is there; days behind are left out."""
     keys = [*EVENT_KEY, "event_index"]
-    current = sorted(lake.table(USAGE_EVENTS).days() - _stale(lake, USAGE_EVENTS))
+    current = sorted(lake.existing(USAGE_EVENTS).days() - _stale(lake, USAGE_EVENTS))
     wrong = []
     for day in current:
         found = _day(lake, USAGE_EVENTS, day).collect()
@@ -210,7 +210,7 @@ INVARIANTS: tuple[Invariant, ...] = (
 def _partitions(lake: Lake) -> pl.DataFrame:
     number = pl.col("sequence_number")
     return (
-        lake.table(OPENAI_EVENTS)
+        lake.existing(OPENAI_EVENTS)
         .scan()
         .group_by(PARTITION)
         .agg(
@@ -231,11 +231,11 @@ def _stale(lake: Lake, target: TableContract) -> set[str]:
 
 def _without(lake: Lake, contract: TableContract, day_column: str, stale: set[str]) -> pl.LazyFrame:
     day = pl.col(day_column).cast(pl.String)
-    return lake.table(contract).scan().filter(~day.is_in(sorted(stale)))
+    return lake.existing(contract).scan().filter(~day.is_in(sorted(stale)))
 
 
 def _day(lake: Lake, contract: TableContract, day: str) -> pl.LazyFrame:
-    return lake.table(contract).scan().filter(pl.col(contract.partition_by) == pl.lit(day).str.to_date())
+    return lake.existing(contract).scan().filter(pl.col(contract.partition_by) == pl.lit(day).str.to_date())
 
 
 def _count(rows: pl.LazyFrame) -> int:

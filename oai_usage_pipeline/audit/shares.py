@@ -30,8 +30,8 @@ class StatusShare:
 
 
 def status_share(lake: Lake, status: str) -> StatusShare:
-    """The share of a status among the events enqueued in the last seven days that have any."""
-    table = lake.table(USAGE_EVENTS)
+    """The share of a status among events enqueued in the last seven days; raises NoTable."""
+    table = lake.existing(USAGE_EVENTS)
     latest = pl.lit(max(table.days(), default="1970-01-01")).str.to_date()
     rows = table.scan().filter(pl.col("enqueued_date") > latest - timedelta(days=WINDOW_DAYS))
     by_reason = (

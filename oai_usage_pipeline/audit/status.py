@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 
 from oai_usage_pipeline.capture.backlog import backlog
 from oai_usage_pipeline.capture.source import Source
+from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS
+from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,11 @@ class PartitionStatus:
 
 @dataclass(frozen=True)
 class TableStatus:
-    """One table: number of rows, Delta version, newest day that has rows (ISO date)."""
+    """One table: number of rows, Delta version (None: not made yet), newest day that has rows (ISO date)."""
 
     table: str
     rows: int
-    version: int
+    version: int | None
     latest_day: str | None
 
 
@@ -68,13 +69,13 @@ def status(source: Source, lake: Lake) -> Status:
 
 def table_statuses(lake: Lake) -> list[TableStatus]:
     """Every table's size, from the Delta log alone."""
-    tables = (lake.table(contract) for contract in (OPENAI_EVENTS, USAGE_EVENTS, TOKEN_USAGE_HOURLY))
-    return [
-        TableStatus(
-            table=table.contract.name,
-            rows=table.row_count(),
-            version=table.version,
-            latest_day=max(table.days(), default=None),
-        )
-        for table in tables
-    ]
+    return [_table_status(lake, each) for each in (OPENAI_EVENTS, USAGE_EVENTS, TOKEN_USAGE_HOURLY)]
+
+
+def _table_status(lake: Lake, contract: TableContract) -> TableStatus:
+    try:
+        table = lake.existing(contract)
+    except NoTable:
+        return TableStatus(contract.name, rows=0, version=None, latest_day=None)
+    latest_day = max(table.days(), default=None)
+    return TableStatus(contract.name, table.row_count(), table.version, latest_day)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from oai_usage_pipeline.capture.commit import gap
 from oai_usage_pipeline.capture.source import Hub, PartitionBounds, Source
-from oai_usage_pipeline.errors import ConfigurationError, SourceGap
+from oai_usage_pipeline.errors import ConfigurationError, NoTable, SourceGap
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import OPENAI_EVENTS
 
@@ -33,8 +33,16 @@ class PartitionBacklog:
 
     @property
     def gap(self) -> SourceGap | None:
-        """The events that expired before they were captured, as the error that stops the partition."""
-        if self.position is None or self.bounds.first <= self.position + 1:
+        """What stops the partition: events expired before they were captured, or the hub lost some."""
+        if self.position is None:
+            return None
+        if self.bounds.last < self.position:
+            return SourceGap(
+                f"{self.hub.event_hub} partition {self.partition_id}: event {self.position} is committed, "
+                f"but the hub's last is {self.bounds.last} (hub created {self.hub.incarnation}). The hub has "
+                "lost events or was restored; nothing more is captured in this partition, the others go on"
+            )
+        if self.bounds.first <= self.position + 1:
             return None
         return gap(self.hub, self.partition_id, self.position + 1, self.bounds.first - 1)
 
@@ -51,11 +59,21 @@ def backlog(source: Source, lake: Lake, only: Collection[str] = ()) -> list[Part
             f"{hub.event_hub} has no partition {', '.join(unknown)}: it has {', '.join(hub.partition_ids)}"
         )
     wanted = [each for each in hub.partition_ids if not only or each in only]
+    # Positions first: another capture may commit while the hub answers, and what the hub holds only grows.
+    positions = _positions(lake, hub, wanted)
     # A question to an Event Hub takes a third of a second, most of it waiting: ask several at once.
     with ThreadPoolExecutor(max_workers=min(len(wanted), CONCURRENT_QUESTIONS)) as ask:
         bounds = list(ask.map(source.bounds, wanted))
-    table = lake.table(OPENAI_EVENTS)
     return [
-        PartitionBacklog(hub, partition_id, table.position(hub.app_id(partition_id)), held)
+        PartitionBacklog(hub, partition_id, positions[partition_id], held)
         for partition_id, held in zip(wanted, bounds, strict=True)
     ]
+
+
+def _positions(lake: Lake, hub: Hub, partition_ids: list[str]) -> dict[str, int | None]:
+    """Committed positions; none has one before the table is made, and looking doesn't make it."""
+    try:
+        table = lake.existing(OPENAI_EVENTS)
+    except NoTable:
+        return dict.fromkeys(partition_ids)
+    return {each: table.position(hub.app_id(each)) for each in partition_ids}

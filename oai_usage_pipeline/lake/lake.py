@@ -27,6 +27,10 @@ class Lake:
             self._make_folder()
         return LakeTable(contract, self.uri(contract), self.storage_options)
 
+    def existing(self, contract: TableContract) -> LakeTable:
+        """Open the newest version of a table without ever making it; raises NoTable if it isn't there."""
+        return LakeTable(contract, self.uri(contract), self.storage_options, create=False)
+
     def uri(self, contract: TableContract) -> str:
         """Where a table lies."""
         return f"{self.location.rstrip('/')}/{contract.name}"

@@ -6,7 +6,7 @@ handle that was read from). What rows mean, and when to write them, does not.
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -20,7 +20,7 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable, PositionConflict
+from oai_usage_pipeline.errors import HistoryGone, LakeDamaged, LakeUnavailable, NoTable, PositionConflict
 from oai_usage_pipeline.tables import TableContract
 
 PROPERTIES = {
@@ -29,10 +29,13 @@ PROPERTIES = {
     # `changes` reads what is new in a table; appends write nothing more for it.
     "delta.enableChangeDataFeed": "true",
 }
-CHANGE_COLUMNS = ("_change_type", "_commit_version", "_commit_timestamp")
 FORBIDDEN_PROPERTY = "delta.setTransactionRetentionDuration"
 
 UNIQUE_COLUMN = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
+
+STORAGE_ERRORS = (DeltaError, OSError, pl.exceptions.PolarsError, pa.ArrowException)
+MISSING = ("found gap", "not found", "no such file", "does not exist")
+"""How the readers, each in its own words, say that a log entry or a data file isn't there."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,14 +54,19 @@ def _explained(
                 f"{self.contract.name}: another writer committed first, or the outcome of this commit is "
                 f"unknown ({_first_line(error)}): read the positions again before writing"
             ) from error
-        except (DeltaError, OSError) as error:
-            raise LakeUnavailable(
-                f"{self.contract.name}: the table at {self.uri} can't be used: {_first_line(error)}. "
-                "Check that the location exists, has space and may be written, and that the table's "
-                "files are whole"
-            ) from error
+        except STORAGE_ERRORS as error:
+            raise _meaning(self, error) from error
 
     return call
+
+
+def _meaning(table: "LakeTable", error: Exception) -> LakeUnavailable:
+    found = f"{table.contract.name}: the table at {table.uri} can't be used: {_first_line(error)}. "
+    if any(word in str(error).lower() for word in MISSING):
+        return HistoryGone(found + "A file of it is missing: was it moved, or cleaned up?")
+    return LakeUnavailable(
+        found + "Check that the location exists, has space and may be written, and that its files are whole"
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -72,17 +80,25 @@ class LakeTable:
     was opened, so positions must be read from the handle that the rows are written with.
     """
 
-    def __init__(self, contract: TableContract, uri: str, storage_options: dict[str, str]) -> None:
+    def __init__(
+        self, contract: TableContract, uri: str, storage_options: dict[str, str], *, create: bool = True
+    ) -> None:
+        """Open the newest version; without `create`, raises NoTable when there is none."""
         self.contract = contract
         self.uri = uri
         self._storage_options = storage_options
-        self._handle = self._open()
+        self._handle = self._open(create=create)
 
     @_explained
-    def _open(self) -> DeltaTable:
+    def _open(self, *, create: bool) -> DeltaTable:
         try:
             handle = DeltaTable(self.uri, storage_options=self._storage_options)
         except TableNotFoundError:
+            if not create:
+                raise NoTable(
+                    f"There is no table {self.contract.name} at {self.uri}: check OAI_USAGE_LAKE_URI, or "
+                    "fill the lake with `oai-usage run --until-idle`"
+                ) from None
             handle = self._create_or_join()
         self._refuse_forgotten_positions(handle)
         return handle
@@ -174,27 +190,49 @@ class LakeTable:
         return {str(partition[self.contract.partition_by]) for partition in self._handle.partitions()}
 
     @_explained
+    def rows_by_day(self) -> dict[str, int]:
+        """Rows of each day that has files, from the log alone."""
+        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+        day = pl.col(f"partition.{self.contract.partition_by}").cast(pl.String)
+        return dict(files.group_by(day).agg(pl.col("num_records").sum()).iter_rows())
+
+    @_explained
     def row_count(self) -> int:
         """Number of rows, from the log's statistics alone."""
         return int(self._handle.count())
 
     @_explained
-    def changes(
-        self, since: int, until: int, columns: list[str] | None = None, where: str | None = None
-    ) -> pa.RecordBatchReader:
+    def changes(self, since: int, until: int, where: str) -> pa.RecordBatchReader:
         """Rows inserted and deleted by the versions `since` < v <= `until`, streamed.
 
         Adds the columns `_change_type` ('insert' or 'delete'), `_commit_version` and
-        `_commit_timestamp`. Compaction
-        changes no rows and is not seen. `where` is a SQL predicate.
+        `_commit_timestamp`. Compaction changes no rows and is not seen. `where` is a SQL predicate.
         """
-        wanted = None if columns is None else [*columns, *CHANGE_COLUMNS]
+        return self._changes(since, until, predicate=where)
+
+    @_explained
+    def change_counts(self, since: int, until: int, column: str) -> pl.DataFrame:
+        """How many rows the versions `since` < v <= `until` changed, by value of a column.
+
+        Columns: `day` (the value as text), `version`, `kind` ('insert' or 'delete'), `committed_ms`
+        (milliseconds since 1970), `len`. Raises HistoryGone when it can no longer be told.
+        """
+        columns = [column, "_change_type", "_commit_version", "_commit_timestamp"]
+        changed = pl.DataFrame(self._changes(since, until, columns=columns))
+        return (
+            changed.group_by(
+                pl.col(column).cast(pl.String).alias("day"),
+                pl.col("_commit_version").cast(pl.Int64).alias("version"),
+                pl.col("_change_type").alias("kind"),
+                pl.col("_commit_timestamp").dt.timestamp("ms").alias("committed_ms"),
+            )
+            .len()
+            .cast({"len": pl.Int64})
+        )
+
+    def _changes(self, since: int, until: int, **options: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - delta-rs's own
         reader = self._handle.load_cdf(
-            starting_version=since + 1,
-            ending_version=until,
-            columns=wanted,
-            predicate=where,
-            allow_out_of_range=True,
+            starting_version=since + 1, ending_version=until, allow_out_of_range=True, **options
         )
         return pa.RecordBatchReader.from_stream(reader)
 

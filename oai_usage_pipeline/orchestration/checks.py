@@ -11,6 +11,7 @@ import dagster as dg
 from oai_usage_pipeline.audit import invariants
 from oai_usage_pipeline.audit.invariants import Finding, Invariant
 from oai_usage_pipeline.audit.shares import status_share
+from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.metadata import check_result
 from oai_usage_pipeline.orchestration.resources import Pipeline
@@ -24,6 +25,8 @@ def days_are_current(lake: Lake) -> Finding:
     """Silver and gold follow their sources within ten minutes."""
     return invariants.days_behind(lake, GRACE)
 
+
+NOTHING_YET = dg.AssetCheckResult(passed=True, description="There is nothing to check yet.")
 
 INVARIANTS: tuple[tuple[TableContract, Invariant], ...] = (
     (OPENAI_EVENTS, invariants.positions_match),
@@ -47,7 +50,10 @@ def _invariant_check(contract: TableContract, invariant: Invariant) -> dg.AssetC
         name=invariant.__name__, asset=contract.name, description=(invariant.__doc__ or "").split("\n")[0]
     )
     def check(pipeline: Pipeline) -> dg.AssetCheckResult:
-        return check_result(invariant(pipeline.lake()))
+        try:
+            return check_result(invariant(pipeline.lake()))
+        except NoTable:
+            return NOTHING_YET
 
     return check
 
@@ -55,7 +61,10 @@ def _invariant_check(contract: TableContract, invariant: Invariant) -> dg.AssetC
 def _share_check(status: str, limit: float, description: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(name=f"{status}_share", asset=USAGE_EVENTS.name, description=description)
     def check(pipeline: Pipeline) -> dg.AssetCheckResult:
-        share = status_share(pipeline.lake(), status)
+        try:
+            share = status_share(pipeline.lake(), status)
+        except NoTable:
+            return NOTHING_YET
         return dg.AssetCheckResult(
             passed=share.share <= limit,
             severity=dg.AssetCheckSeverity.WARN,

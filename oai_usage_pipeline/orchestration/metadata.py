@@ -61,7 +61,7 @@ def captured_state(captured: Captured, table: TableStatus) -> Metadata:
         "dagster/row_count": table.rows,
         "event_hub": captured.event_hub,
         "incarnation": captured.incarnation,
-        "delta_version": table.version,
+        "delta_version": _number(table.version),
         "captured_events": captured.event_count,
         "commits": captured.commit_count,
         "unreadable_events": sum(each.unreadable_count for each in partitions),
@@ -84,7 +84,7 @@ def refreshed_state(refreshed: Sequence[RefreshedDay], table: TableStatus) -> Me
     """What was done to each day of a derived table."""
     return {
         "dagster/row_count": table.rows,
-        "delta_version": table.version,
+        "delta_version": _number(table.version),
         "new_source_rows": sum(each.new_rows for each in refreshed),
         "days": _table(
             {"day": each.day, "done": each.mode, "new_source_rows": each.new_rows} for each in refreshed

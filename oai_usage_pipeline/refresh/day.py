@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from oai_usage_pipeline.errors import PositionConflict
+import polars as pl
+
+from oai_usage_pipeline.errors import LakeUnavailable, NoTable, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.refresh.derivation import Derivation
+from oai_usage_pipeline.refresh.derivation import Derivation, chunks_of
 from oai_usage_pipeline.refresh.watermark import DayChanges, Watermarks
 
 logger = logging.getLogger(__name__)
@@ -33,23 +35,35 @@ class RefreshedDay:
 def refresh_days(lake: Lake, derivation: Derivation, days: Iterable[str]) -> list[RefreshedDay]:
     """Bring ISO dates of a derived table up to date with its source, a commit a day at most.
 
-    Raises LakeUnavailable when the tables can't be used, PositionConflict when other writers keep
-    getting ahead; days already done stay done.
+    A day that fails doesn't keep the others from being done; then LakeUnavailable is raised with each
+    failure (the table can't be used, or other writers keep getting ahead).
     """
     source = lake.table(derivation.source)
     marks = Watermarks(source, derivation.day_column, lake.table(derivation.target))
-    refreshed = []
+    refreshed: list[RefreshedDay] = []
+    failures: list[str] = []
     for day in days:
-        done = _refresh_day(lake, derivation, marks, day)
+        try:
+            done = _refresh_day(lake, derivation, marks, day)
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - told below, with its day
+            logger.warning("%s of %s: %s", derivation.target.name, day, error)
+            failures.append(f"{derivation.target.name} of {day} can't be brought up to date: {error}")
+            continue
         refreshed.append(done)
         logger.info("%s of %s: %s, %d new rows", derivation.target.name, day, done.mode, done.new_rows)
+    if failures:
+        raise LakeUnavailable("\n".join(failures))
     return refreshed
 
 
 def stale_days(lake: Lake, derivation: Derivation) -> list[DayChanges]:
-    """The days of a derived table that are behind its source, oldest first."""
+    """The days of a derived table that are behind its source, oldest first; none without a source."""
+    try:
+        source = lake.existing(derivation.source)
+    except NoTable:
+        return []
     target = lake.table(derivation.target)
-    return Watermarks(lake.table(derivation.source), derivation.day_column, target).stale_days(target)
+    return Watermarks(source, derivation.day_column, target).stale_days(target)
 
 
 def _refresh_day(lake: Lake, derivation: Derivation, marks: Watermarks, day: str) -> RefreshedDay:
@@ -74,6 +88,6 @@ def _try_refresh(lake: Lake, derivation: Derivation, marks: Watermarks, day: str
         derivation.rebuild(target, day, marks.source, new_marks)
         return RefreshedDay(day, "rebuilt", changes.new_rows)
     where = f"{derivation.day_column} = '{day}'"
-    new = marks.source.changes(since, marks.source.version, where=where)
-    derivation.extend(target, day, new, new_marks)
+    new = marks.source.changes(since, marks.source.version, where)
+    derivation.extend(target, day, chunks_of(new, changes.new_rows), new_marks)
     return RefreshedDay(day, "extended", changes.new_rows)

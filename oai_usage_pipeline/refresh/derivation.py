@@ -10,6 +10,7 @@ from typing import Protocol
 import polars as pl
 import pyarrow as pa
 
+from oai_usage_pipeline.errors import LakeDamaged
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
 from oai_usage_pipeline.usage.aggregate import aggregate, combine
@@ -28,7 +29,7 @@ class Derivation(Protocol):
     """The source's column that says to which day of the target a row belongs."""
 
     def extend(
-        self, target: LakeTable, day: str, new: pa.RecordBatchReader, marks: Mapping[str, int]
+        self, target: LakeTable, day: str, new: Iterator[pl.DataFrame], marks: Mapping[str, int]
     ) -> None:
         """Add what follows from new source rows of the day."""
         ...
@@ -46,17 +47,18 @@ class UsageEvents:
     day_column = "enqueued_date"
 
     def extend(
-        self, target: LakeTable, day: str, new: pa.RecordBatchReader, marks: Mapping[str, int]
+        self, target: LakeTable, day: str, new: Iterator[pl.DataFrame], marks: Mapping[str, int]
     ) -> None:
         """See `Derivation.extend`."""
         del day
-        target.append(_derived(_frames(new)), marks)
+        target.append(_derived(new), marks)
 
     def rebuild(self, target: LakeTable, day: str, source: LakeTable, marks: Mapping[str, int]) -> None:
         """See `Derivation.rebuild`."""
         rows = source.scan().filter(pl.col(self.day_column) == pl.lit(day).str.to_date())
         chunks = rows.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
-        target.replace_day(day, _derived(chunks), marks)
+        expected = source.rows_by_day().get(day, 0)
+        target.replace_day(day, _derived(counted(chunks, expected)), marks)
 
 
 class TokenUsageHourly:
@@ -67,10 +69,10 @@ class TokenUsageHourly:
     day_column = "usage_date"
 
     def extend(
-        self, target: LakeTable, day: str, new: pa.RecordBatchReader, marks: Mapping[str, int]
+        self, target: LakeTable, day: str, new: Iterator[pl.DataFrame], marks: Mapping[str, int]
     ) -> None:
         """See `Derivation.extend`."""
-        sums = [aggregate(frame) for frame in _frames(new)]
+        sums = [aggregate(frame) for frame in new]
         target.replace_day(day, combine(_day_of(target, day).collect(), *sums), marks)
 
     def rebuild(self, target: LakeTable, day: str, source: LakeTable, marks: Mapping[str, int]) -> None:
@@ -89,9 +91,25 @@ def _day_of(table: LakeTable, day: str) -> pl.LazyFrame:
     return table.scan().filter(pl.col(table.contract.partition_by) == pl.lit(day).str.to_date())
 
 
-def _frames(reader: pa.RecordBatchReader) -> Iterator[pl.DataFrame]:
-    for batch in reader:
-        yield from pl.DataFrame(batch).iter_slices(CHUNK_ROWS)
+def chunks_of(reader: pa.RecordBatchReader, expected: int) -> Iterator[pl.DataFrame]:
+    """A reader's rows in chunks, checked to be as many as the log says."""
+    frames = (chunk for batch in reader for chunk in pl.DataFrame(batch).iter_slices(CHUNK_ROWS))
+    return counted(frames, expected)
+
+
+def counted(frames: Iterator[pl.DataFrame], expected: int) -> Iterator[pl.DataFrame]:
+    """The frames; raises LakeDamaged at their end, before anything is committed, if rows are missing.
+
+    A reader that meets a damaged file may simply end: polars' batches do, with a panic on stderr.
+    """
+    found = 0
+    for frame in frames:
+        found += len(frame)
+        yield frame
+    if found != expected:
+        raise LakeDamaged(
+            f"{found} rows could be read where the table's log says {expected}: a file is damaged"
+        )
 
 
 def _derived(bronze: Iterator[pl.DataFrame]) -> pa.RecordBatchReader:

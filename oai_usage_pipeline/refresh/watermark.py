@@ -6,13 +6,14 @@ name holds the contract's version, so a day derived by an older contract has non
 table's id, so a source made anew is not mistaken for the old one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
 
-from oai_usage_pipeline.errors import LakeUnavailable
+from oai_usage_pipeline.errors import HistoryGone
 from oai_usage_pipeline.lake.table import LakeTable
 
 
@@ -56,13 +57,11 @@ class Watermarks:
         rows = self._changes.filter((pl.col("day") == day) & (pl.col("version") > after))
         if rows.is_empty():
             return None
-        is_insert = pl.col("kind") == "insert"
-        inserted = int(rows.filter(is_insert)["len"].sum())
-        only_inserts = rows.filter(~is_insert).is_empty()
+        new_rows = int(rows.filter(pl.col("kind") != "delete")["len"].sum())
         return DayChanges(
             day,
-            inserted,
-            must_rebuild=since is None or not only_inserts,
+            new_rows,
+            must_rebuild=since is None or set(rows["kind"]) != {"insert"},
             behind_since=datetime.fromtimestamp(int(rows["committed_ms"].min()) / 1000, UTC),  # type: ignore[arg-type]  # rows is not empty
         )
 
@@ -81,44 +80,47 @@ class Watermarks:
     def _read_changes(self, target: LakeTable) -> pl.DataFrame:
         """Rows changed per day, source version and kind, of all versions not yet followed by every day."""
         followed = target.position(self.app_id(target, "all"))
-        since = -1 if followed is None else followed
+        if followed is not None:
+            with suppress(HistoryGone):
+                return self._changed(followed)
+        return self._changes_by_day(target)
+
+    def _changes_by_day(self, target: LakeTable) -> pl.DataFrame:
+        """The same where days have marks of their own, or none, or older ones than the log remembers."""
+        counts = self._rows_by_day(target)
+        marks = {day: self.since(target, day) for day in counts}
+        for since in sorted({mark for mark in marks.values() if mark is not None}):
+            with suppress(HistoryGone):
+                changed = self._changed(since)
+                known = [day for day, mark in marks.items() if mark is not None and mark >= since]
+                lost = {day: count for day, count in counts.items() if day not in known}
+                return pl.concat([changed.filter(pl.col("day").is_in(known)), self._replaced(lost)])
+        return self._replaced(counts)
+
+    def _changed(self, since: int) -> pl.DataFrame:
         if since >= self.source.version:
-            return _NO_CHANGES
-        try:
-            reader = self.source.changes(since, self.source.version, [self.day_column])
-            changed = pl.DataFrame(reader)
-        except LakeUnavailable:
-            # Delta removes old log entries; what they said can then only be had by rebuilding.
-            return self._every_day_replaced()
-        return (
-            changed.group_by(
-                pl.col(self.day_column).cast(pl.String).alias("day"),
-                pl.col("_commit_version").cast(pl.Int64).alias("version"),
-                pl.col("_change_type").alias("kind"),
-                pl.col("_commit_timestamp").dt.timestamp("ms").alias("committed_ms"),
-            )
-            .len()
-            .cast({"len": pl.Int64})
-        )
+            return pl.DataFrame(schema=CHANGES)
+        return self.source.change_counts(since, self.source.version, self.day_column)
 
-    def _every_day_replaced(self) -> pl.DataFrame:
-        day = pl.col(self.day_column).cast(pl.String).alias("day")
-        days = self.source.scan().group_by(day).len().collect()
-        return days.select(
-            "day",
-            pl.lit(self.source.version, pl.Int64).alias("version"),
-            pl.lit("replace").alias("kind"),
-            pl.lit(0, pl.Int64).alias("committed_ms"),
-            pl.col("len").cast(pl.Int64),
-        )
+    def _replaced(self, counts: Mapping[str, int]) -> pl.DataFrame:
+        """Days that can only be rebuilt, as if all their rows had just been replaced."""
+        rows = [(day, self.source.version, "replace", 0, count) for day, count in counts.items()]
+        return pl.DataFrame(rows, schema=CHANGES, orient="row")
+
+    def _rows_by_day(self, target: LakeTable) -> dict[str, int]:
+        """Rows of the source by day, with 0 for days that only the target has."""
+        if self.day_column == self.source.contract.partition_by:
+            return dict.fromkeys(target.days(), 0) | self.source.rows_by_day()
+        day = pl.col(self.day_column).cast(pl.String)
+        counts = self.source.scan().group_by(day).len().collect()
+        return dict.fromkeys(target.days(), 0) | dict(counts.iter_rows())
 
 
-_NO_CHANGES = pl.DataFrame(
-    schema={
-        "day": pl.String(),
-        "version": pl.Int64(),
-        "kind": pl.String(),
-        "committed_ms": pl.Int64(),
-        "len": pl.Int64(),
-    }
-)
+CHANGES = {
+    "day": pl.String(),
+    "version": pl.Int64(),
+    "kind": pl.String(),
+    "committed_ms": pl.Int64(),
+    "len": pl.Int64(),
+}
+"""What `LakeTable.change_counts` tells, and `replace` as a third kind."""

@@ -10,6 +10,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from oai_usage_pipeline.audit import invariants
 from oai_usage_pipeline.audit.invariants import Finding, Invariant, verify
 from oai_usage_pipeline.audit.shares import status_share
+from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.day import refresh_days, stale_days
 from oai_usage_pipeline.refresh.derivation import DERIVATIONS
@@ -94,8 +95,11 @@ def test_every_invariant_holds_on_a_sound_lake(lake: Lake) -> None:
     assert findings[1].figures == {"events": 80, "missing": 0}
 
 
-def test_an_empty_lake_is_sound(tmp_path: Path) -> None:
-    assert all(finding.holds for finding in verify(Lake(str(tmp_path / "empty"))))
+def test_a_lake_that_is_not_there_is_no_sound_one_and_is_not_made(tmp_path: Path) -> None:
+    mistyped = tmp_path / "mistyped"
+    with pytest.raises(NoTable, match="check OAI_USAGE_LAKE_URI"):
+        list(verify(Lake(str(mistyped))))
+    assert not mistyped.exists()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +138,3 @@ def test_shares_name_their_reasons(lake: Lake) -> None:
     assert share.total == 80
     assert share.count == len(silver.filter(pl.col("status") == "rejected"))
     assert sum(share.reasons.values()) == share.count
-
-
-def test_shares_of_an_empty_lake_are_zero(tmp_path: Path) -> None:
-    assert status_share(Lake(str(tmp_path / "empty")), "unmetered").share == 0.0

@@ -1,5 +1,6 @@
 """Bringing days up to date: incremental or rebuilt, once or twice, alone or not, the result is the same."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from oai_usage_pipeline.audit.invariants import (
     silver_accounts_for_bronze,
     silver_equals_rebuild,
 )
+from oai_usage_pipeline.errors import LakeUnavailable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.refresh.day import RefreshedDay, refresh_days, stale_days
@@ -164,6 +166,47 @@ def test_a_cleaned_up_log_leads_to_a_rebuild_and_not_to_a_loss(landing: Landing)
     (log / f"{1:020}.json").unlink()
     assert set(refresh_all(landing.lake)) == {"rebuilt"}
     assert_sound(landing.lake)
+
+
+def test_a_contract_version_reaches_days_whose_old_files_were_vacuumed(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (10, 10, 11):
+        landing.send(20, day=number)
+    refresh_all(landing.lake)
+    bronze = landing.lake.table(OPENAI_EVENTS)._handle
+    bronze.optimize.compact()
+    bronze.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    monkeypatch.setattr(USAGE_EVENTS_DERIVATION, "target", replace(USAGE_EVENTS, version=99))
+    refresh_days(landing.lake, USAGE_EVENTS_DERIVATION, ["2026-03-10"])
+    landing.send(5, day=12)
+    stale = [each.day for each in stale_days(landing.lake, USAGE_EVENTS_DERIVATION)]
+    assert stale == ["2026-03-11", "2026-03-12"]
+    refresh_all(landing.lake)
+    assert stale_days(landing.lake, USAGE_EVENTS_DERIVATION) == []
+    assert len(table(landing.lake, USAGE_EVENTS)) == 65
+
+
+def test_a_day_that_fails_does_not_keep_the_others_from_being_done(landing: Landing) -> None:
+    for number in (10, 11, 12):
+        landing.send(20, day=number)
+    [damaged] = Path(landing.lake.uri(OPENAI_EVENTS)).glob("enqueued_date=2026-03-11/*.parquet")
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    days = ["2026-03-10", "2026-03-11", "2026-03-12"]
+    with pytest.raises(LakeUnavailable, match="usage_events of 2026-03-11 can't be brought up to date"):
+        refresh_days(landing.lake, USAGE_EVENTS_DERIVATION, days)
+    assert landing.lake.table(USAGE_EVENTS).days() == {"2026-03-10", "2026-03-12"}
+
+
+def test_a_source_made_anew_leaves_no_rows_of_the_old_one(landing: Landing, tmp_path: Path) -> None:
+    landing.send(30, day=10)
+    refresh_all(landing.lake)
+    shutil.rmtree(landing.lake.uri(OPENAI_EVENTS))
+    again = Landing(landing.lake)
+    again.send(20, day=12)
+    refresh_all(landing.lake)
+    assert_sound(landing.lake)
+    assert total(landing.lake, "request_count") == 20
 
 
 def test_of_two_at_once_one_wins_and_the_other_looks_again(
