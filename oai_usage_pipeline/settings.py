@@ -101,11 +101,13 @@ class Settings(BaseSettings):
 
     @property
     def namespace(self) -> str:
-        """The namespace's host name without a port: a broker's port may change, its events don't."""
+        """The namespace's host name, the same however it is spelled: positions are kept under it.
+
+        Without a port: a local broker's may change, its events don't.
+        """
         if self.event_hub_namespace:
-            return self.event_hub_namespace
-        endpoint = _parts(self.connection_string or "")["endpoint"]
-        return endpoint.partition("://")[2].rstrip("/").rpartition("@")[2].split(":")[0]
+            return _host(self.event_hub_namespace)
+        return _host(_parts(self.connection_string or "")["endpoint"])
 
     @property
     def pepper(self) -> bytes:
@@ -151,6 +153,10 @@ def _explain(error: ValidationError) -> str:
 def _parts(connection_string: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in connection_string.split(";") if part)
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _host(address: str) -> str:
+    return address.strip().lower().rpartition("://")[2].split("/")[0].split(":")[0]
 
 
 def _check_connection_string(connection_string: str) -> None:

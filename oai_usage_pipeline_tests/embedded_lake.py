@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from oai_usage_pipeline.broker.process import BrokerProcess
+from oai_usage_pipeline.capture.backlog import backlog
 from oai_usage_pipeline.embedded.comparison import Comparison, compare
 from oai_usage_pipeline.embedded.stack import HUB, EmbeddedStack
 from oai_usage_pipeline.orchestration.passes import run_until_idle
@@ -37,6 +38,11 @@ class EmbeddedLake:
         """Passes through Dagster until nothing is left; returns how many."""
         with dg.DagsterInstance.ephemeral() as instance:
             return run_until_idle(instance, self.pipeline)
+
+    def lag(self) -> dict[str, int]:
+        """Events by partition that the hub has and bronze hasn't."""
+        with self.pipeline.source() as source:
+            return {each.partition_id: each.event_count for each in backlog(source, self.pipeline.lake())}
 
     def compare(self) -> Comparison:
         """Gold against the ledgers."""

@@ -80,6 +80,21 @@ def test_a_namespace_is_signed_in_to_without_a_connection_string(monkeypatch: py
     assert (settings.connection_string, settings.namespace) == (None, namespace)
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "Contoso.ServiceBus.Windows.net",
+        "sb://contoso.servicebus.windows.net/",
+        "https://contoso.servicebus.windows.net:443/",
+    ],
+)
+def test_a_namespace_is_the_same_however_it_is_spelled(
+    spelling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load(monkeypatch, EVENT_HUB_NAMESPACE=spelling, KEY_PEPPER=PEPPER)
+    assert settings.namespace == "contoso.servicebus.windows.net"
+
+
 def test_a_folder_is_the_same_for_every_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pytest.TempPathFactory
 ) -> None:

@@ -69,10 +69,11 @@ def status(source: Source, lake: Lake) -> Status:
 
 def table_statuses(lake: Lake) -> list[TableStatus]:
     """Every table's size, from the Delta log alone."""
-    return [_table_status(lake, each) for each in (OPENAI_EVENTS, USAGE_EVENTS, TOKEN_USAGE_HOURLY)]
+    return [table_status(lake, each) for each in (OPENAI_EVENTS, USAGE_EVENTS, TOKEN_USAGE_HOURLY)]
 
 
-def _table_status(lake: Lake, contract: TableContract) -> TableStatus:
+def table_status(lake: Lake, contract: TableContract) -> TableStatus:
+    """One table's size, from the Delta log alone."""
     try:
         table = lake.existing(contract)
     except NoTable:

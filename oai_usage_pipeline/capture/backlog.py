@@ -26,10 +26,14 @@ class PartitionBacklog:
     bounds: PartitionBounds
 
     @property
+    def after(self) -> int:
+        """Where reading goes on; a partition never captured begins with the first event held."""
+        return self.bounds.first - 1 if self.position is None else self.position
+
+    @property
     def event_count(self) -> int:
         """Events that the hub holds and bronze doesn't."""
-        after = self.bounds.first - 1 if self.position is None else self.position
-        return max(0, self.bounds.last - max(after, self.bounds.first - 1))
+        return max(0, self.bounds.last - max(self.after, self.bounds.first - 1))
 
     @property
     def gap(self) -> SourceGap | None:

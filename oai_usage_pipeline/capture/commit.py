@@ -62,6 +62,7 @@ def commit(
     Raises LakeUnavailable when the outcome stays unknown or the table can't be used: calling again
     is safe.
     """
+    attempted: list[CommittedRange] = []
     for attempt in range(ATTEMPTS):
         try:
             table = open_table()  # Step 1.
@@ -71,6 +72,7 @@ def commit(
             at_step("checked")
             ranges = _ranges(fresh)
             if ranges:
+                attempted = ranges
                 table.append(fresh, {hub.app_id(each.partition_id): each.last for each in ranges})  # Step 3.
             at_step("appended")
         except (SourceGap, LakeDamaged):
@@ -78,7 +80,7 @@ def commit(
         except Exception as error:  # noqa: BLE001 - step 4: whatever it was, the outcome is unknown
             _wait(attempt, error, pause)
         else:
-            return ranges
+            return ranges or [each for each in attempted if positions[each.partition_id] == each.last]
     raise AssertionError("unreachable: the last attempt raises")
 
 
@@ -129,6 +131,7 @@ def gap(hub: Hub, partition_id: str, first: int, last: int) -> SourceGap:
     missing = f"{first} to {last}" if last >= first else f"after {last} (an older event came again)"
     return SourceGap(
         f"{hub.event_hub} partition {partition_id}: events {missing} are missing (hub created "
-        f"{hub.incarnation}). Nothing after them was captured in this partition; the others go on. Raise the "
-        "hub's retention and bring the events back from an Event Hubs Capture archive, or accept the loss"
+        f"{hub.incarnation}). Nothing after them is captured in this partition; the others go on. Keep what "
+        "the hub still has: raise its retention, and look for the missing events in an Event Hubs Capture "
+        "archive"
     )

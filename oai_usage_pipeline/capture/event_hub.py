@@ -81,6 +81,8 @@ class EventHubSource:
             before = reception.last
             with self._explained():
                 self._receive(reception)
+            if reception.fault is not None:
+                raise reception.fault
             if reception.is_done or self._closed.is_set():
                 return
             silences = silences + 1 if reception.last == before else 0
@@ -111,7 +113,7 @@ class EventHubSource:
                 "starting_position": "-1" if reception.last is None else reception.last,
                 "starting_position_inclusive": False,
                 "prefetch": self._prefetch(),
-                "max_batch_size": CALLBACK_EVENTS,
+                "max_batch_size": min(CALLBACK_EVENTS, self._prefetch()),
             },
             name=f"receive-{reception.partition_id}",
             daemon=True,
@@ -199,6 +201,7 @@ class _Reception:
         self.partition_id = partition_id
         self.last = after
         self.error: Exception | None = None
+        self.fault: BaseException | None = None
         self.is_done = False
         self._deliver = deliver
         self._changed = threading.Condition()
@@ -222,12 +225,20 @@ class _Reception:
         if self._is_over or not events:
             return
         self._set(delivering=True)
-        wants_more = self._deliver([_hub_event(event) for event in events])
+        wants_more = self._deliver_or_fail(events)
         number = events[-1].sequence_number
         if self.last is None or (number is not None and number > self.last):
             self.last = number
         self._event_count += len(events)
         self._set(delivering=False, done=not wants_more)
+
+    def _deliver_or_fail(self, events: list[EventData]) -> bool:
+        """The SDK would take an error of ours for one of the hub's, and try again."""
+        try:
+            return self._deliver([_hub_event(event) for event in events])
+        except BaseException as error:  # noqa: BLE001 - raised again by the reader that waits
+            self.fault = error
+            return False
 
     def on_error(self, _: PartitionContext | None, error: Exception) -> None:
         """Called by the SDK once its own retries are used up."""

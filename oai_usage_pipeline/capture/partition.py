@@ -15,14 +15,14 @@ from oai_usage_pipeline.errors import SourceGap
 class PartitionStream:
     """Follows one partition from its position to the `target` number.
 
-    `last` is the number up to which events were taken; None before the first of a partition that
-    was never captured, which may begin anywhere. `duplicate_count` counts what the source sent
+    `last` is the number up to which events were taken; for a partition never captured, the one before
+    the first event that the hub held when the run began. `duplicate_count` counts what the source sent
     again, as the SDK does after a reconnect.
     """
 
     hub: Hub
     partition_id: str
-    last: int | None
+    last: int
     target: int
     duplicate_count: int = 0
     gap: SourceGap | None = field(default=None)
@@ -30,7 +30,7 @@ class PartitionStream:
     @property
     def is_done(self) -> bool:
         """Whether nothing more is wanted: the target is reached, or a gap ended the partition."""
-        return self.gap is not None or (self.last is not None and self.last >= self.target)
+        return self.gap is not None or self.last >= self.target
 
     def take(self, events: Sequence[HubEvent]) -> list[HubEvent]:
         """The events that continue the stream, up to the target; notes a gap instead of raising.
@@ -41,7 +41,7 @@ class PartitionStream:
         last = self.last
         for event in events:
             number = event.sequence_number
-            if last is not None and number != last + 1:
+            if number != last + 1:
                 if number <= last:
                     self.duplicate_count += 1
                     continue

@@ -77,7 +77,8 @@ class CaptureRun:
         """Capture up to the heads as they stand now.
 
         A partition that has a gap, or whose reading fails, stops alone: its error is in the result
-        and the others go on. Raises LakeUnavailable when bronze can't be written.
+        and the others go on. Raises LakeUnavailable when bronze can't be written, and SourceGap when its
+        positions went back while the run was under way.
         """
         found = backlog(self.source, self.lake, self.only)
         hub = found[0].hub
@@ -113,7 +114,7 @@ class CaptureRun:
 
     def _read(self, partition: PartitionBacklog, intake: Intake, result: Captured) -> None:
         stream = PartitionStream(
-            partition.hub, partition.partition_id, partition.position, partition.bounds.last
+            partition.hub, partition.partition_id, partition.after, partition.bounds.last
         )
         outcome = result.partitions[partition.partition_id]
 
@@ -127,7 +128,7 @@ class CaptureRun:
             return accepted and not stream.is_done
 
         try:
-            self.source.read(stream.partition_id, stream.last, deliver)
+            self.source.read(stream.partition_id, None if stream.last < 0 else stream.last, deliver)
         except PipelineError as error:
             outcome.error = error
         finally:

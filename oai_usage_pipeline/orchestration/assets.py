@@ -4,17 +4,18 @@ Belongs here: what Dagster must know of each (keys, partitions, versions, owners
 one call of a plain function. Everything else is in the packages that are called.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from oai_usage_pipeline.audit.status import table_statuses
+from oai_usage_pipeline.audit.status import table_status
 from oai_usage_pipeline.capture.backlog import backlog
-from oai_usage_pipeline.capture.run import Captured, CaptureRun
-from oai_usage_pipeline.errors import SourceGap
+from oai_usage_pipeline.capture.run import CaptureRun
+from oai_usage_pipeline.errors import PipelineError, SourceGap
 from oai_usage_pipeline.orchestration.days import DAYS
+from oai_usage_pipeline.orchestration.liveness import signs_of_life
 from oai_usage_pipeline.orchestration.metadata import (
     captured_state,
     hub_state,
@@ -87,30 +88,44 @@ def event_hub(pipeline: Pipeline) -> dg.ObserveResult:
             "no_gap",
             asset=OPENAI_EVENTS.name,
             description="The hub still had, and delivered, every event after each partition's position.",
-        )
+        ),
+        dg.AssetCheckSpec(
+            "every_partition_read",
+            asset=OPENAI_EVENTS.name,
+            description="Every partition could be read up to its head.",
+        ),
     ],
 )
 def openai_events(
     context: dg.AssetExecutionContext, config: CaptureConfig, pipeline: Pipeline
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Capture every partition up to the head it has now; partitions that stop don't stop the others."""
-    with pipeline.source() as source:
-        captured = CaptureRun(source, pipeline.lake(), pipeline.fingerprint(), config.partition_ids).execute()
-    table = table_statuses(pipeline.lake())[0]
-    yield dg.MaterializeResult(metadata=captured_state(captured, table), check_results=[_no_gap(captured)])
-    failures = [error for error in captured.errors if not isinstance(error, SourceGap)]
-    if failures:
-        raise dg.Failure("\n".join(str(error) for error in failures), allow_retries=True)
+    """Capture every partition up to the head it has now; partitions that stop don't stop the others.
+
+    Their failures are checks, so that silver and gold of the others follow. Raises SourceUnavailable
+    or LakeUnavailable when nothing could be done at all.
+    """
+    lake = pipeline.lake()
+    with signs_of_life(context), pipeline.source() as source:
+        captured = CaptureRun(source, lake, pipeline.fingerprint(), config.partition_ids).execute()
+    gaps = [error for error in captured.errors if isinstance(error, SourceGap)]
+    others = [error for error in captured.errors if not isinstance(error, SourceGap)]
+    partitions = f"{len(captured.partitions)} partitions"
     context.log.info("Captured %d events in %d commits", captured.event_count, captured.commit_count)
+    yield dg.MaterializeResult(
+        metadata=captured_state(captured, table_status(lake, OPENAI_EVENTS)),
+        check_results=[
+            _check("no_gap", gaps, f"{partitions} continue without a gap."),
+            _check("every_partition_read", others, f"{partitions} were read up to their heads."),
+        ],
+    )
 
 
-def _no_gap(captured: Captured) -> dg.AssetCheckResult:
-    gaps = [str(error) for error in captured.errors if isinstance(error, SourceGap)]
+def _check(name: str, errors: Sequence[PipelineError], sentence: str) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        check_name="no_gap",
-        passed=not gaps,
+        check_name=name,
+        passed=not errors,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="\n".join(gaps) or f"{len(captured.partitions)} partitions continue without a gap.",
+        description="\n".join(str(error) for error in errors) or sentence,
     )
 
 
@@ -130,9 +145,9 @@ def _refresh(
     context: dg.AssetExecutionContext, pipeline: Pipeline, derivation: Derivation
 ) -> dg.MaterializeResult[Any]:
     lake = pipeline.lake()
-    refreshed = refresh_days(lake, derivation, context.partition_keys)
-    table = next(each for each in table_statuses(lake) if each.table == derivation.target.name)
-    return dg.MaterializeResult(metadata=refreshed_state(refreshed, table))
+    with signs_of_life(context):
+        refreshed = refresh_days(lake, derivation, context.partition_keys)
+    return dg.MaterializeResult(metadata=refreshed_state(refreshed, table_status(lake, derivation.target)))
 
 
 ASSETS: list[dg.AssetsDefinition | dg.SourceAsset] = [

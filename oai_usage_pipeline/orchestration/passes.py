@@ -4,8 +4,8 @@ Belongs here: the same jobs that the sensors ask for, run one after another. Wha
 read from the hub and the lake before every pass, never remembered.
 """
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -17,77 +17,75 @@ from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
 from oai_usage_pipeline.orchestration.jobs import LIVE, REFRESH
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.orchestration.sensors import all_stale_days
+from oai_usage_pipeline.tables import OPENAI_EVENTS
 
 
 class PassFailed(PipelineError):
     """A pass ended without having done its work."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is left: the backlog of each partition, and the days that are behind."""
-
-    backlog: list[PartitionBacklog]
-    stale_days: set[str]
-
-    @property
-    def waiting(self) -> int:
-        """Events that can be captured."""
-        return sum(each.event_count for each in self.backlog if each.gap is None)
-
-    @property
-    def gaps(self) -> list[str]:
-        """What stops partitions for good."""
-        return [str(each.gap) for each in self.backlog if each.gap]
-
-    @property
-    def summary(self) -> str:
-        """What is left, in words."""
-        return f"{self.waiting} events to capture, {', '.join(sorted(self.stale_days)) or 'no day'} behind"
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether a pass would do nothing."""
-        return not self.waiting and not self.stale_days
-
-
-def remaining_work(pipeline: Pipeline) -> Work:
-    """Compare hub and lake; raises SourceUnavailable or LakeUnavailable."""
-    with pipeline.source() as source:
-        found = backlog(source, pipeline.lake())
-    return Work(found, all_stale_days(pipeline.lake()))
-
-
 def run_until_idle(
     instance: dg.DagsterInstance, pipeline: Pipeline, report: Callable[[str], None] = lambda _: None
 ) -> int:
-    """Run passes until nothing is left; returns how many were run.
+    """Run passes until what the hub holds now is in gold; returns how many were run.
 
-    Raises PassFailed when a pass failed, or when a gap keeps a partition from being captured.
+    On a hub that goes on receiving, that is what it held at the start. Raises PassFailed when a pass
+    failed, or changed nothing although something is left (a gap, a partition that can't be read).
     """
     definitions = build_definitions(resource_overrides={"pipeline": pipeline})
+    # A lake that can't be written is better found before the hub is asked for anything.
+    pipeline.lake().table(OPENAI_EVENTS)
+    heads = {each.partition_id: each.bounds.last for each in _backlog(pipeline)}
     passes = 0
-    before = None
-    while not (work := remaining_work(pipeline)).is_idle:
-        if work == before:
-            raise PassFailed(f"A pass changed nothing, and yet is left to do: {work.summary}")
-        before = work
+    faults: list[str] = []
+    while (waiting := _waiting(pipeline, heads)) or all_stale_days(pipeline.lake()):
+        before = (waiting, all_stale_days(pipeline.lake()))
         passes += 1
-        if work.waiting:
-            report(f"Pass {passes}: {work.waiting:,} events wait in {len(work.backlog)} partitions")
-            _execute(definitions, instance, LIVE, *live_days(datetime.now(UTC)))
-        else:
-            for first, last in ranges(work.stale_days):
-                report(f"Pass {passes}: bringing {first} to {last} up to date")
-                _execute(definitions, instance, REFRESH, first, last)
-    if work.gaps:
-        raise PassFailed("\n".join(work.gaps))
+        if waiting:
+            report(f"Pass {passes}: {waiting:,} events wait in {len(heads)} partitions")
+            faults = _execute(definitions, instance, LIVE, *live_days(datetime.now(UTC)))
+        _refresh_stale_days(definitions, instance, pipeline, report)
+        if before == (_waiting(pipeline, heads), all_stale_days(pipeline.lake())):
+            raise PassFailed("\n".join(faults) or "A pass changed nothing, and yet there is work left")
+    gaps = [str(each.gap) for each in _backlog(pipeline) if each.gap]
+    if gaps:
+        raise PassFailed("\n".join(gaps))
     return passes
+
+
+def _refresh_stale_days(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    pipeline: Pipeline,
+    report: Callable[[str], None],
+) -> None:
+    """Each range of days that is behind; a range that fails doesn't keep the others from being done."""
+    failures = []
+    for first, last in ranges(all_stale_days(pipeline.lake())):
+        report(f"Bringing {first} to {last} up to date")
+        try:
+            _execute(definitions, instance, REFRESH, first, last)
+        except PassFailed as failure:
+            failures.append(str(failure))
+    if failures:
+        raise PassFailed("\n".join(failures))
+
+
+def _backlog(pipeline: Pipeline) -> list[PartitionBacklog]:
+    with pipeline.source() as source:
+        return backlog(source, pipeline.lake())
+
+
+def _waiting(pipeline: Pipeline, heads: dict[str, int]) -> int:
+    """Events up to the given heads that are not in bronze and can be had."""
+    found = (each for each in _backlog(pipeline) if each.gap is None)
+    return sum(max(0, heads.get(each.partition_id, -1) - each.after) for each in found)
 
 
 def _execute(
     definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, first: str, last: str
-) -> None:
+) -> list[str]:
+    """Run a job; returns what its checks found wrong."""
     result = definitions.resolve_job_def(job).execute_in_process(
         instance=instance,
         tags=range_tags(first, last),
@@ -97,6 +95,11 @@ def _execute(
     )
     if not result.success:
         raise PassFailed(f"The pass failed: {_cause(result)}\nThe run {result.run_id} has the details")
+    return [
+        each.description or each.check_name
+        for each in result.get_asset_check_evaluations()
+        if not each.passed
+    ]
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:
@@ -111,5 +114,6 @@ def _cause(result: dg.ExecuteInProcessResult) -> str:
         if error is not None and error.cls_name == "DagsterExecutionInterruptedError":
             return "it was interrupted. What was committed stays, and the next run goes on from there"
         if error is not None:
-            return error.message.strip()
+            # Dagster puts the type before an error's own words; ours are made for people.
+            return re.sub(r"^oai_usage_pipeline\.errors\.\w+: ", "", error.message.strip())
     return "no step failed"

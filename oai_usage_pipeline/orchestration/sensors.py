@@ -5,6 +5,7 @@ run key: a run that failed is simply asked for again, because what it should hav
 missing. (A run key would be refused for ever after a failed run.)
 """
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -16,18 +17,14 @@ from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.assets import event_hub
 from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
 from oai_usage_pipeline.orchestration.jobs import LIVE, REFRESH, live_job, refresh_job
+from oai_usage_pipeline.orchestration.liveness import is_at_work
 from oai_usage_pipeline.orchestration.metadata import hub_state
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.refresh.day import stale_days
 from oai_usage_pipeline.refresh.derivation import DERIVATIONS
 
-IN_FLIGHT = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+RETRY_SECONDS = 60.0
+RANGES_AT_ONCE = 10
 
 
 @dg.sensor(
@@ -43,8 +40,8 @@ def backlog_sensor(
 
     What was seen of the hub is kept as an observation with each pass that is asked for.
     """
-    if _is_in_flight(context.instance, LIVE):
-        return dg.SkipReason("A live pass is under way.")
+    if (reason := _reason_to_wait(context.instance, LIVE)) is not None:
+        return dg.SkipReason(reason)
     try:
         with pipeline.source() as source:
             found = backlog(source, pipeline.lake())
@@ -72,18 +69,18 @@ def backlog_sensor(
 def stale_days_sensor(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """The oldest range of stale days first, one at a time; live days are left to a live pass."""
-    if _is_in_flight(context.instance, REFRESH):
-        yield dg.SkipReason("A refresh is under way.")
+    """Ranges of stale days, a run for each; live days are left to a live pass under way."""
+    if (reason := _reason_to_wait(context.instance, REFRESH)) is not None:
+        yield dg.SkipReason(reason)
         return
     try:
         days = all_stale_days(pipeline.lake())
     except PipelineError as error:
         yield dg.SkipReason(str(error))
         return
-    if _is_in_flight(context.instance, LIVE):
+    if is_at_work(context.instance, LIVE):
         days -= set(live_days(datetime.now(UTC)))
-    for first, last in ranges(days)[:1]:
+    for first, last in ranges(days)[:RANGES_AT_ONCE]:
         yield dg.RunRequest(tags=range_tags(first, last))
     if not days:
         yield dg.SkipReason("Every day of silver and gold is up to date.")
@@ -94,9 +91,16 @@ def all_stale_days(lake: Lake) -> set[str]:
     return {each.day for derivation in DERIVATIONS for each in stale_days(lake, derivation)}
 
 
-def _is_in_flight(instance: dg.DagsterInstance, job_name: str) -> bool:
-    running = dg.RunsFilter(job_name=job_name, statuses=IN_FLIGHT)
-    return instance.get_runs_count(running) > 0
+def _reason_to_wait(instance: dg.DagsterInstance, job_name: str) -> str | None:
+    """Why not to ask for a run now: one is at work, or the last one failed less than a minute ago."""
+    if is_at_work(instance, job_name):
+        return f"A {job_name} run is under way."
+    ended = instance.get_run_records(dg.RunsFilter(job_name=job_name), limit=1)
+    if ended and ended[0].dagster_run.status is dg.DagsterRunStatus.FAILURE:
+        wait = RETRY_SECONDS - (time.time() - ended[0].update_timestamp.timestamp())
+        if wait > 0:
+            return f"The last {job_name} run failed; the next try is in {wait:.0f} s."
+    return None
 
 
 SENSORS = [backlog_sensor, stale_days_sensor]

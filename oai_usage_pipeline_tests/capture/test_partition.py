@@ -15,7 +15,7 @@ def numbers(taken: list[HubEvent]) -> list[int]:
     return [each.sequence_number for each in taken]
 
 
-def stream(last: int | None, target: int = 100) -> PartitionStream:
+def stream(last: int, target: int = 100) -> PartitionStream:
     return PartitionStream(HUB, "0", last, target)
 
 
@@ -34,8 +34,11 @@ def test_position_zero_drops_event_zero() -> None:
     assert numbers(stream(0).take(events(0, 1))) == [1]
 
 
-def test_without_a_position_the_first_event_may_have_any_number() -> None:
-    assert numbers(stream(None).take(events(41, 42))) == [41, 42]
+def test_events_that_expire_before_the_first_is_read_are_a_gap_and_end_the_reading() -> None:
+    partition = stream(4, target=5)
+    assert numbers(partition.take(events(8, 9))) == []
+    assert partition.is_done
+    assert "events 5 to 7 are missing" in str(partition.gap)
 
 
 def test_a_hole_keeps_what_came_before_and_names_its_exact_range() -> None:

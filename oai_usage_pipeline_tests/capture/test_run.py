@@ -96,6 +96,23 @@ def test_expired_events_stop_their_partition_with_the_exact_range_and_the_others
     assert_sound(lake)
 
 
+@pytest.mark.parametrize("expired", [10, 25], ids=["some of what was there", "all that was there"])
+def test_events_that_expire_while_the_first_capture_begins_are_named(
+    expired: int, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = hub(p0=20)
+    held_at_first = {each: source.bounds(each) for each in source.partitions}
+    monkeypatch.setattr(source, "bounds", held_at_first.__getitem__)
+    source.partitions["0"] = [event(number) for number in range(expired, 30)]
+    captured = run(source, lake)
+    assert f"events 0 to {expired - 1} are missing" in str(captured.errors[0])
+
+
+def test_a_hub_that_lost_events_is_no_idle_hub(lake: Lake) -> None:
+    run(hub(p0=20), lake)
+    assert "event 19 is committed, but the hub's last is 9" in str(run(hub(p0=10), lake).errors[0])
+
+
 def test_events_that_expired_from_an_emptied_partition_are_a_gap_too(lake: Lake) -> None:
     run(hub(p0=10), lake)
     source = hub(p0=30)

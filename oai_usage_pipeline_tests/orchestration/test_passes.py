@@ -3,16 +3,20 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
 import pytest
 
 from oai_usage_pipeline.audit.invariants import verify
+from oai_usage_pipeline.capture.event_hub import EventHubSource
 from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.errors import SourceUnavailable
+from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.days import live_days, range_tags
-from oai_usage_pipeline.orchestration.passes import PassFailed, remaining_work
+from oai_usage_pipeline.orchestration.passes import PassFailed
+from oai_usage_pipeline.orchestration.sensors import all_stale_days
 from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
 
 
@@ -31,7 +35,7 @@ def assert_gold_is_the_ledger(lake: EmbeddedLake, requests: int) -> None:
 
 def test_events_become_gold_that_equals_the_ledger_and_again_after_more_traffic(lake: EmbeddedLake) -> None:
     lake.send(600, days=3)
-    assert lake.run() == 2
+    assert lake.run() == 1
     assert_gold_is_the_ledger(lake, 600)
     lake.send(400, days=3)
     lake.run()
@@ -67,7 +71,7 @@ def test_partitions_added_while_running_are_picked_up(lake: EmbeddedLake) -> Non
     lake.send(300)
     lake.run()
     assert_gold_is_the_ledger(lake, 500)
-    assert {each.partition_id for each in remaining_work(lake.pipeline).backlog} == {"0", "1", "2", "3"}
+    assert set(lake.lag()) == {"0", "1", "2", "3"}
 
 
 def test_a_killed_broker_and_a_new_port_change_nothing(lake: EmbeddedLake) -> None:
@@ -83,7 +87,7 @@ def test_a_killed_broker_and_a_new_port_change_nothing(lake: EmbeddedLake) -> No
 
 def test_a_chosen_partition_only_is_captured_by_configuration(lake: EmbeddedLake) -> None:
     lake.send(300)
-    work = remaining_work(lake.pipeline)
+    before = lake.lag()
     result = (
         build_definitions()
         .resolve_implicit_global_asset_job_def()
@@ -93,8 +97,7 @@ def test_a_chosen_partition_only_is_captured_by_configuration(lake: EmbeddedLake
         )
     )
     assert result.success
-    left = {each.partition_id: each.event_count for each in remaining_work(lake.pipeline).backlog}
-    assert left == {"0": work.backlog[0].event_count, "1": 0}
+    assert lake.lag() == {"0": before["0"], "1": 0}
 
 
 def test_materialisations_tell_people_what_was_done(lake: EmbeddedLake) -> None:
@@ -131,6 +134,38 @@ def test_a_hub_that_is_gone_fails_the_pass_with_one_message(lake: EmbeddedLake) 
     lake.broker.start()
     lake.run()
     assert_gold_is_the_ledger(lake, 50)
+
+
+def test_a_partition_that_cannot_be_read_keeps_no_other_from_gold(
+    lake: EmbeddedLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.send(200)
+    read = EventHubSource.read
+
+    def read_all_but_one(self: EventHubSource, partition_id: str, *arguments: Any) -> None:
+        if partition_id == "1":
+            raise SourceUnavailable("partition 1 is out of order")
+        read(self, partition_id, *arguments)
+
+    monkeypatch.setattr(EventHubSource, "read", read_all_but_one)
+    readable = lake.lag()["0"]
+    with pytest.raises(PassFailed, match="partition 1 is out of order"):
+        lake.run()
+    assert lake.compare().total("request_count")[0] == readable
+
+
+def test_a_hub_that_goes_on_receiving_is_captured_up_to_where_it_was(
+    lake: EmbeddedLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.send(100)
+
+    def receive_more(lake_of_the_pass: Lake) -> set[str]:
+        lake.send(10)
+        return all_stale_days(lake_of_the_pass)
+
+    monkeypatch.setattr("oai_usage_pipeline.orchestration.passes.all_stale_days", receive_more)
+    assert lake.run() <= 2
+    assert lake.compare().total("request_count")[0] >= 100
 
 
 def test_expired_events_stop_their_partition_and_fail_the_command(tmp_path: Path) -> None:

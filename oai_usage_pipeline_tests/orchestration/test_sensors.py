@@ -1,5 +1,7 @@
 """The sensors ask for what is missing, for nothing twice, and again after a failure."""
 
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +10,9 @@ import dagster as dg
 import pytest
 
 from oai_usage_pipeline.definitions import build_definitions
+from oai_usage_pipeline.orchestration import liveness, sensors
 from oai_usage_pipeline.orchestration.days import live_days, range_tags
+from oai_usage_pipeline.orchestration.liveness import SILENT_SECONDS, is_at_work, signs_of_life
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.orchestration.schedules import daily_close
 from oai_usage_pipeline.orchestration.sensors import backlog_sensor, stale_days_sensor
@@ -74,14 +78,60 @@ def test_while_a_live_pass_is_under_way_no_other_is_asked_for(
 ) -> None:
     lake.send(50)
     start_run(instance, "live", dg.DagsterRunStatus.STARTED)
-    assert tick(backlog_sensor, instance) == ([], "A live pass is under way.")
+    assert tick(backlog_sensor, instance) == ([], "A live run is under way.")
 
 
-def test_a_failed_pass_is_asked_for_again(lake: EmbeddedLake, instance: dg.DagsterInstance) -> None:
+def test_a_failed_pass_is_asked_for_again_after_a_minute(
+    lake: EmbeddedLake, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake.send(50)
-    tick(backlog_sensor, instance)
     start_run(instance, "live", dg.DagsterRunStatus.FAILURE)
+    requests, reason = tick(backlog_sensor, instance)
+    assert requests == []
+    assert "The last live run failed; the next try is in" in reason
+    monkeypatch.setattr(sensors, "RETRY_SECONDS", 0.0)
     assert len(tick(backlog_sensor, instance)[0]) == 1
+
+
+def test_a_run_whose_process_was_killed_holds_nobody_up(
+    lake: EmbeddedLake, instance: dg.DagsterInstance
+) -> None:
+    lake.send(50)
+    start_run(instance, "live", dg.DagsterRunStatus.STARTED)
+    [run] = instance.get_runs()
+    instance.report_engine_event("at work", run)
+    assert is_at_work(instance, "live", now=time.time() + SILENT_SECONDS - 5)
+    assert not is_at_work(instance, "live", now=time.time() + SILENT_SECONDS + 5)
+    assert [each.status for each in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_a_run_that_waits_in_the_queue_is_not_taken_for_dead(instance: dg.DagsterInstance) -> None:
+    start_run(instance, "live", dg.DagsterRunStatus.NOT_STARTED)
+    assert is_at_work(instance, "live", now=time.time() + 10 * SILENT_SECONDS)
+
+
+def test_a_run_at_work_gives_signs_of_life(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "SIGN_SECONDS", 0.01)
+    said = threading.Event()
+
+    @dg.asset
+    def working(context: dg.AssetExecutionContext) -> None:
+        debug = context.log.debug
+
+        def say(*line: object) -> None:
+            debug(*line)
+            said.set()
+
+        monkeypatch.setattr(context.log, "debug", say)
+        with signs_of_life(context):
+            assert said.wait(30)
+
+    assert dg.materialize([working], instance=instance).success
+    [run] = instance.get_runs()
+    lines = [record.user_message for record in instance.all_logs(run.run_id)]
+    assert any(line.startswith("At work for") for line in lines)
 
 
 def test_a_hub_that_is_gone_is_a_reason_to_skip_not_an_error(
@@ -117,7 +167,7 @@ def test_days_that_are_behind_are_asked_for_the_oldest_range_first(
     assert job.execute_in_process(instance=instance, tags=range_tags(*live_days(datetime.now(UTC)))).success
     [request], _ = tick(stale_days_sensor, instance)
     start_run(instance, "refresh", dg.DagsterRunStatus.STARTED)
-    assert tick(stale_days_sensor, instance) == ([], "A refresh is under way.")
+    assert tick(stale_days_sensor, instance) == ([], "A refresh run is under way.")
     assert request.tags["dagster/asset_partition_range_start"] < live_days(datetime.now(UTC))[0]
 
 
