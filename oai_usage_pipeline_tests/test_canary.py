@@ -17,14 +17,14 @@ KEY = "canary0123456789abcdef0123456789"
 PEPPER = "canary-pepper-never-written"
 
 
-def envelope(key: str = KEY, request: str = "{}", response: str = "{}") -> bytes:
+def envelope(key: object = KEY, request: str = "{}", response: str = "{}", **others: object) -> bytes:
     fields = {
         "EventTime": "2026-11-01T10:00:00.1234567Z",
         "AppSubscriptionKey": key,
         "Request": request,
         "Response": response,
     }
-    return json.dumps(fields, indent=2).encode()
+    return json.dumps(fields | others, indent=2).encode()
 
 
 EVENTS = {
@@ -46,6 +46,19 @@ EVENTS = {
     "in text with a stray byte": b'{"AppSubscriptionKey": "' + KEY.encode() + b'", \xff',
     "in an envelope within a text": json.dumps(envelope().decode()).encode(),
     "in UTF-16": envelope().decode().encode("utf-16"),
+    "in an array, as gateways hold headers": envelope([KEY]),
+    "in an object": envelope({"primary": KEY}, request=KEY),
+    "in an array of another field": envelope("", headers={"Ocp-Apim-Subscription-Key": [KEY]}),
+    "after its name": envelope("", request=KEY, headers=[{"name": "api-key", "value": KEY}]),
+    "before its name": envelope("", response=KEY, headers=[{"value": KEY, "name": "api-key"}]),
+    "in camel case and in the texts": envelope("", request=KEY, response=KEY, appSubscriptionKey=KEY),
+    "by its name in the request": envelope("", request=json.dumps({"api-key": KEY}), response=KEY),
+    "by its name in a text of the response": envelope(
+        "", response=json.dumps({"content": json.dumps({"Ocp-Apim-Subscription-Key": [KEY]})})
+    ),
+    "in white space": envelope(f" {KEY}\n", request=KEY),
+    "in upper case": envelope(request=KEY.upper()),
+    "in lower case": envelope(KEY.upper(), response=KEY),
 }
 
 
@@ -89,7 +102,7 @@ def test_no_byte_that_was_written_holds_a_key_or_the_pepper(written: dict[str, b
     assert any(name.endswith(".parquet") for name in written)
     assert any("_delta_log" in name for name in written)
     assert any("dagster/" in name for name in written)
-    for canary in (KEY, KEY[:20], PEPPER):
+    for canary in (KEY, KEY[:20], KEY.upper(), PEPPER):
         for form in (canary.encode(), canary.encode("utf-16-le")):
             assert [name for name, found in written.items() if form in found] == []
 

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from oai_usage_pipeline.usage.envelope import Envelope
-from oai_usage_pipeline.usage.key_fields import SHORTEST_CREDENTIAL, escaped_forms, scrub_key_fields
+from oai_usage_pipeline.usage.key_fields import scrub_key_fields, scrub_texts, searched_forms
+from oai_usage_pipeline.usage.key_search import names_key
 
 _REMEMBERED_KEYS = 4096
 _LONGEST_REMEMBERED_KEY = 256
+_Known = tuple[str, tuple[str, ...]]
+"""A key's fingerprint, and the forms of the key that are searched for."""
+
 _FINGERPRINT = re.compile(r"v[0-9]{1,9}-[0-9a-f]{32}")
 
 
@@ -33,42 +37,34 @@ class KeyFingerprint:
             raise ValueError("the pepper is empty: fingerprints could be tried against lists of keys")
         self._pepper = pepper
         self._prefix = f"v{version}-"
-        self._remembered: Callable[[str], str] = lru_cache(maxsize=_REMEMBERED_KEYS)(self._make)
+        self._remembered: Callable[[str], _Known] = lru_cache(maxsize=_REMEMBERED_KEYS)(self._know)
 
     def of(self, key: str) -> str:
-        """The fingerprint of `key`; an empty key and a fingerprint stay what they are."""
-        return self._remembered(key) if len(key) <= _LONGEST_REMEMBERED_KEY else self._make(key)
+        """The fingerprint of `key`, white space around it included; "" and a fingerprint stay as they are."""
+        return self._known(key)[0]
 
     def seal(self, envelope: Envelope) -> Envelope:
         """The envelope without its key: its own column fingerprinted, every other column scrubbed.
 
-        Fields that the reference does not know may carry other keys: they are scrubbed by name, too.
+        Other fields and the texts may name keys of their own: those are scrubbed from all columns, too.
+        Of an AppSubscriptionKey that occurs twice, only the last is known here.
         """
         event_time, key, request, response, properties, reason = envelope
-        if properties:
-            properties = self.scrub_unreadable(properties.encode()).decode("utf-8", "replace")
-            envelope = envelope._replace(properties=properties)
-        if not key:
-            return envelope
-        mark = self.of(key)
-        if len(key) < SHORTEST_CREDENTIAL or mark == key:
-            return Envelope(event_time, mark, request, response, properties, reason)
-        return Envelope(
-            event_time and _without(event_time, key, mark),
-            mark,
-            request and _without(request, key, mark),
-            response and _without(response, key, mark),
-            properties and _without(properties, key, mark),
-            reason,
+        mark, forms = self._known(key) if key else (key, ())
+        if forms and mark:
+            event_time = event_time and _without(event_time, forms, mark)
+            request = request and _without(request, forms, mark)
+            response = response and _without(response, forms, mark)
+            properties = properties and _without(properties, forms, mark)
+        sealed = Envelope(event_time, mark, request, response, properties, reason)
+        return (
+            self._without_named(sealed) if properties or names_key(request) or names_key(response) else sealed
         )
 
     def scrub(self, text: str, key: str) -> str:
-        """`text` with `key` replaced by its fingerprint wherever it occurs, JSON-escaped too.
-
-        Keys shorter than `SHORTEST_CREDENTIAL` characters are not searched for.
-        """
-        mark = self.of(key)
-        return text if len(key) < SHORTEST_CREDENTIAL or mark == key else _without(text, key, mark)
+        """`text` with `key` replaced by its fingerprint wherever it occurs, as `searched_forms` has it."""
+        mark, forms = self._known(key)
+        return _without(text, forms, mark)
 
     def scrub_unreadable(self, body: bytes) -> bytes:
         """`body` with the key of every key-like field replaced, everywhere, by its fingerprint.
@@ -78,17 +74,28 @@ class KeyFingerprint:
         """
         return scrub_key_fields(body, self.of)
 
-    def _make(self, key: str) -> str:
+    def _without_named(self, sealed: Envelope) -> Envelope:
+        event_time, _, request, response, properties, _ = sealed
+        event_time, request, response, properties = scrub_texts(
+            (event_time, request, response, properties), self.of
+        )
+        if properties:
+            body = properties.encode("utf-8", "surrogatepass")
+            properties = self.scrub_unreadable(body).decode("utf-8", "surrogatepass")
+        return Envelope(event_time, sealed.AppSubscriptionKey, request, response, properties, sealed.reason)
+
+    def _known(self, key: str) -> _Known:
+        return self._remembered(key) if len(key) <= _LONGEST_REMEMBERED_KEY else self._know(key)
+
+    def _know(self, key: str) -> _Known:
         if not key or is_fingerprint(key):
-            return key
+            return key, ()
         digest = hmac.digest(self._pepper, key.encode("utf-8", "surrogatepass"), "sha256")
-        return self._prefix + digest.hex()[:32]
+        return self._prefix + digest.hex()[:32], searched_forms(key)
 
 
-def _without(text: str, key: str, mark: str) -> str:
-    if key in text:
-        text = text.replace(key, mark)
-    if not key.isalnum() or not key.isascii():
-        for escaped in escaped_forms(key):
-            text = text.replace(escaped, mark)
+def _without(text: str, forms: tuple[str, ...], mark: str) -> str:
+    for form in forms:
+        if form in text:
+            text = text.replace(form, mark)
     return text

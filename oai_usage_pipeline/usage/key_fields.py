@@ -1,33 +1,32 @@
-"""Finding keys in bytes that nothing can parse: by the names of the fields that carry them.
+"""Keys that fields name are replaced, in bytes and texts that nothing need parse.
 
-Only the search and the replacement belong here; what a key is replaced by is `fingerprint`'s.
+Only the replacement belongs here: where such keys stand is for `key_search`, what a key is replaced
+by for `fingerprint`.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+
+from oai_usage_pipeline.usage.key_search import SPACE, key_values, names_key
 
 SHORTEST_CREDENTIAL = 8
 """Characters. A shorter key is replaced in its own field but not searched for elsewhere: it would hit
 ordinary words, and nothing that short is a credential (the gateway's keys have 32 hexadecimals)."""
 
-_BACKSLASH = ord("\\")
-_MOST_SEARCHED_KEYS = 64
+_MOST_SEARCHED_KEYS = 128
 _LONGEST_CUT_KEY = 128
-
-# A field name, then ':' or '=', then the start of a value: quoted at any depth of escaping, or bare.
-# Possessive throughout: no run of backslashes or white space is tried in more than one way.
-_KEY_FIELD = re.compile(
-    rb"""(?:subscription[-_]?key|api[-_]?key|authorization) [\w-]{0,16}+
-         (?P<close>\\*+["'])?+ (?:\s++|\\++[nrt])*+ [:=] (?:\s++|\\++[nrt])*+
-         (?: (?P<escapes>\\*+) (?P<quote>["']) )?+
-         (?: (?:bearer|basic)\s++ )?+""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_BARE_VALUE = re.compile(rb"""[^\s"'&,;{}\[\]\\]*""")
-_NO_SECRET = (b"", b"null", b"true", b"false")
 _TOKEN = re.compile(rb"[\w+/=.\-]{%d,}" % SHORTEST_CREDENTIAL)
 _UTF16_BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+
+# In a text that is read afterwards, only whole words become marks, never a number: JSON stays JSON.
+_WORD = re.compile(
+    SPACE + rb"(?P<word>(?![-+.0-9eE]++(?![\w/=~])) [\w+/=.\-~]{%d,}+)" % SHORTEST_CREDENTIAL + SPACE,
+    re.VERBOSE,
+)
+_TEXT_TOKEN = re.compile(rf"(?<!\\)[\w+/=.\-~]{{{SHORTEST_CREDENTIAL},}}", re.ASCII)
+# Eight letters and digits in a row, both of them: no word, no model's name, no number such as 1e-07.
+_CREDENTIAL = re.compile(r"(?=[0-9A-Za-z]{8})(?=[A-Za-z]{0,64}[0-9])(?=[0-9eE]{0,64}[A-DF-Za-df-z])")
 
 
 def scrub_key_fields(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
@@ -43,65 +42,91 @@ def scrub_key_fields(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
     return body if scrubbed == text else scrubbed.decode("utf-8", "replace").encode(encoding)
 
 
-def escaped_forms(key: str) -> list[str]:
-    """`key` as it stands inside JSON text, and inside JSON text within JSON text; longest first."""
+def scrub_texts(texts: Sequence[str | None], fingerprint: Callable[[str], str]) -> list[str | None]:
+    """The texts with each key that a field in any of them names replaced, there and in all of them.
+
+    Others read these texts, and callers wrote them: a caller who names a part of the answer a key must
+    not spoil what is charged by. So only words are replaced, and elsewhere only those that mix letters
+    and digits as credentials do.
+    """
+    found: dict[str, str] = {}
+    scrubbed = [
+        text and _scrub_words(text, fingerprint, found) if names_key(text) else text for text in texts
+    ]
+    marks = {form: mark for key, mark in found.items() for form in searched_forms(key)}
+    return [text and _without_words(text, marks) for text in scrubbed] if marks else scrubbed
+
+
+def searched_forms(key: str) -> tuple[str, ...]:
+    """How `key` may stand elsewhere: without white space around it, in either case, escaped; longest first.
+
+    None for a key shorter than `SHORTEST_CREDENTIAL` characters.
+    """
+    if len(key) < SHORTEST_CREDENTIAL:
+        return ()
+    keys = {form for form in (key, key.strip()) if len(form) >= SHORTEST_CREDENTIAL}
+    forms = {form for each in keys for form in (each, each.lower(), each.upper())}
+    escaped = {form for each in forms if not (each.isalnum() and each.isascii()) for form in _escaped(each)}
+    return tuple(sorted(forms | escaped, key=lambda form: (-len(form), form)))
+
+
+def _escaped(key: str) -> set[str]:
+    """`key` as it stands inside JSON text, and inside JSON text within JSON text."""
     forms = set()
     for ascii_only in (True, False):
         once = json.dumps(key, ensure_ascii=ascii_only)[1:-1]
         forms |= {once, json.dumps(once, ensure_ascii=ascii_only)[1:-1]}
-    return sorted(forms - {key}, key=len, reverse=True)
+    return forms
 
 
 def _scrub(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
     replaced: list[bytes] = []
     keys: dict[bytes, bytes] = {}
     done = 0
-    for start, end, escapes, quote in _key_values(body):
+    for start, end, escapes, quote in key_values(body):
         raw = body[start:end]
         key = _unescaped(raw, escapes)
         mark = fingerprint(key).encode()
         replaced += (body[done:start], quote, mark, quote)
         done = end
         if len(key) >= SHORTEST_CREDENTIAL and mark != raw:
-            keys |= dict.fromkeys(
-                (raw, *(form.encode("utf-8", "replace") for form in (*escaped_forms(key), key))), mark
-            )
+            forms = (form.encode("utf-8", "replace") for form in searched_forms(key))
+            keys |= dict.fromkeys((raw, *forms), mark)
     return _without_keys(b"".join((*replaced, body[done:])), keys)
 
 
-def _key_values(body: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """Start, end and depth of escaping of each value in a key-like field, and the quote it lacks."""
-    position = 0
-    while found := _KEY_FIELD.search(body, position):
-        start = found.end()
-        quote = b""
-        if found["quote"]:
-            escapes = len(found["escapes"])
-            end = _closing_quote(body, start, found["quote"], escapes)
-        else:
-            bare = _BARE_VALUE.match(body, start)
-            escapes, end = 0, bare.end() if bare else start
-            # A number becomes a text: what was JSON stays JSON.
-            quote = found["close"] or b""
-        if body[start:end] not in _NO_SECRET:
-            yield start, end, escapes, quote
-        position = max(end, start)
+def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, str]) -> str:
+    body = text.encode("utf-8", "surrogatepass")
+    replaced: list[bytes] = []
+    done = 0
+    for value in key_values(body):
+        if word := _WORD.fullmatch(body, value.start, value.end):
+            key = word["word"].decode()
+            mark = fingerprint(key)
+            replaced += (body[done : word.start("word")], mark.encode())
+            done = word.end("word")
+            if mark != key and _CREDENTIAL.search(key):
+                found[key] = mark
+    return b"".join((*replaced, body[done:])).decode("utf-8", "surrogatepass") if replaced else text
 
 
-def _closing_quote(body: bytes, start: int, quote: bytes, escapes: int) -> int:
-    """Where the value ends: before the first quote of the opening one's depth, or of a lesser one.
+def _without_words(text: str, marks: dict[str, str]) -> str:
+    if len(marks) > _MOST_SEARCHED_KEYS:
+        return _TEXT_TOKEN.sub(lambda word: marks.get(word[0], word[0]), text)
+    for word, mark in marks.items():
+        if word in text:
+            text = _without_word(text, word, mark)
+    return text
 
-    At a depth of `escapes` backslashes, a backslash of the value itself stands as twice as many and two.
-    """
-    position = start
-    while (position := body.find(quote, position)) >= 0:
-        depth = 0
-        while position - depth > start and body[position - depth - 1] == _BACKSLASH:
-            depth += 1
-        if depth < escapes or depth % (2 * (escapes + 1)) == escapes:
-            return position - min(depth, escapes)
-        position += 1
-    return len(body)
+
+def _without_word(text: str, word: str, mark: str) -> str:
+    """`text` without `word`, but for where its first letter belongs to an escape such as that of U+00E9."""
+    first, *rest = text.split(word)
+    pieces = [first]
+    for piece in rest:
+        backslashes = len(pieces[-1]) - len(pieces[-1].rstrip("\\"))
+        pieces += (word if backslashes % 2 and word[0] in "bfnrtu" else mark, piece)
+    return "".join(pieces)
 
 
 def _unescaped(raw: bytes, escapes: int) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from time import perf_counter
 
 import pytest
 from hypothesis import given
@@ -86,6 +87,102 @@ def test_sealing_scrubs_the_keys_of_other_fields_by_name() -> None:
     assert sealed.properties == f'{{"api-key":"{MARK}","n":1}}'
 
 
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"appSubscriptionKey": KEY},
+        {"headers": {"Ocp-Apim-Subscription-Key": [KEY]}},
+        {"headers": [{"name": "api-key", "value": KEY}]},
+        {"headers": [{"value": KEY, "name": "api-key"}]},
+    ],
+)
+@pytest.mark.parametrize("key", [None, "", "another-key-of-the-caller"])
+def test_a_key_that_another_field_names_is_scrubbed_from_the_texts(
+    properties: dict[str, object], key: str | None
+) -> None:
+    sealed = FINGERPRINT.seal(Envelope(f"t{KEY}", key, f"q{KEY}", f"r{KEY}", json.dumps(properties)))
+    assert KEY not in repr(sealed)
+    assert (sealed.EventTime, sealed.Request, sealed.Response) == (f"t{MARK}", f"q{MARK}", f"r{MARK}")
+    assert json.loads(str(sealed.properties)).keys() == properties.keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"api-key": KEY}),
+        json.dumps({"API_KEY": KEY}),
+        json.dumps({"Api-Key": [KEY]}),
+        json.dumps({"content": json.dumps({"Ocp-Apim-Subscription-Key": KEY})}),
+        json.dumps({"content": f"curl -H 'ocp-apim-subscription-key: {KEY}'"}),
+        json.dumps({"headers": [{"name": "api-key", "value": KEY}]}),
+        json.dumps({"content": f"schlüssel: Authorization: Bearer {KEY}"}),
+    ],
+)
+@pytest.mark.parametrize("key", [None, "another-key-of-the-caller"])
+def test_a_key_that_a_text_names_is_scrubbed_from_both_texts(text: str, key: str | None) -> None:
+    marked = text.replace(KEY, MARK)
+    for request, response in ((text, f"r{KEY}"), (f"r{KEY}", text)):
+        sealed = FINGERPRINT.seal(Envelope("t", key, request, response))
+        assert {sealed.Request, sealed.Response} == {marked, f"r{MARK}"}
+
+
+@pytest.mark.parametrize("key", ["01234567-89ab-cdef-0123-456789abcdef", "an.unusual-password", f"{KEY}=="])
+def test_other_ways_to_write_a_key_are_scrubbed_where_a_text_names_them(key: str) -> None:
+    sealed = FINGERPRINT.seal(Envelope("t", None, f"api-key: {key}", json.dumps({"api-key": f" {key} "})))
+    assert sealed.Request == f"api-key: {FINGERPRINT.of(key)}"
+    assert json.loads(str(sealed.Response)) == {"api-key": f" {FINGERPRINT.of(key)} "}
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "completion_tokens",
+        "17612345678",
+        "9.3612651e-07",
+        "gpt-4o-mini-2024-07-18",
+        "u4e2dhello12",
+        "",
+        "[",
+        "{",
+        '"',
+        "'",
+        '"x\\',
+    ],
+)
+@pytest.mark.parametrize("name", ["api-key: ", '"api-key": ', "'api-key': ", '"api-key"', '"api-key": ["'])
+def test_no_caller_can_spoil_a_response_by_naming_parts_of_it_a_key(name: str, named: str) -> None:
+    response = json.dumps(
+        {
+            "content": f"{name}{named}",
+            "created": 17612345678,
+            "model": "gpt-4o-mini-2024-07-18",
+            "logprob": 9.3612651e-07,
+            "refusal": "it's \u4e2dhello12",
+            "usage": {"completion_tokens": 5},
+        }
+    )
+    for request in (response, json.dumps({"content": f"{name}{named}"}), f"{name}{named}"):
+        sealed = json.loads(str(FINGERPRINT.seal(Envelope("t", KEY, request, response)).Response))
+        assert sealed.keys() == json.loads(response).keys()
+        del sealed["content"]
+        assert sealed == {name: value for name, value in json.loads(response).items() if name != "content"}
+
+
+@pytest.mark.parametrize("key", [f" {KEY}\n", f"{KEY}\r\n", f"\t{KEY}"])
+def test_a_key_in_white_space_is_scrubbed_without_it_too(key: str) -> None:
+    mark = FINGERPRINT.of(key)
+    sealed = FINGERPRINT.seal(Envelope("t", key, f"q{KEY}", json.dumps(key)))
+    assert sealed == Envelope("t", mark, f"q{mark}", f'"{mark}"')
+
+
+@pytest.mark.parametrize(
+    ("key", "echo"), [(KEY, KEY.upper()), (KEY.upper(), KEY), (KEY[:16] + KEY[16:].upper(), KEY)]
+)
+def test_a_key_is_scrubbed_in_the_other_case(key: str, echo: str) -> None:
+    mark = FINGERPRINT.of(key)
+    assert FINGERPRINT.seal(Envelope("t", key, echo, echo)) == Envelope("t", mark, mark, mark)
+
+
 UNREADABLE = {
     "cut after the key": (
         f'{{"AppSubscriptionKey": "{KEY}", "Request": "{KEY}',
@@ -120,6 +217,43 @@ UNREADABLE = {
     "two keys": (
         f'"api-key": "{KEY}", "AppSubscriptionKey": "{KEY}"',
         f'"api-key": "{MARK}", "AppSubscriptionKey": "{MARK}"',
+    ),
+    "an array": (
+        f'{{"AppSubscriptionKey": ["{KEY}"], "n": []}}',
+        f'{{"AppSubscriptionKey": ["{MARK}"], "n": []}}',
+    ),
+    "an object": (
+        f'{{"AppSubscriptionKey": {{"primary": "{KEY}", "n": [null]}}, "Request": "{KEY}"}}',
+        f'{{"AppSubscriptionKey": {{"primary": "{MARK}", "n": [null]}}, "Request": "{MARK}"}}',
+    ),
+    "an array within a text": (
+        json.dumps(json.dumps({"api-key": [KEY], "Authorization": [f"Bearer {KEY}"]})),
+        json.dumps(json.dumps({"api-key": [MARK], "Authorization": [f"Bearer {MARK}"]})),
+    ),
+    "an array that was cut": (f'{{"api-key": ["{KEY}', f'{{"api-key": ["{MARK}'),
+    "a number in an array": (
+        '{"api-key": [123456789]}',
+        f'{{"api-key": ["{FINGERPRINT.of("123456789")}"]}}',
+    ),
+    "name and value": (
+        f'[{{"name": "api-key", "value": "{KEY}"}}, {{"name": "n", "value": "v"}}]',
+        f'[{{"name": "api-key", "value": "{MARK}"}}, {{"name": "n", "value": "v"}}]',
+    ),
+    "value and name": (
+        f'[{{"value": "v", "name": "n"}}, {{"Value": ["{KEY}"], "Name": "Ocp-Apim-Subscription-Key"}}]',
+        f'[{{"value": "v", "name": "n"}}, {{"Value": ["{MARK}"], "Name": "Ocp-Apim-Subscription-Key"}}]',
+    ),
+    "name and value within a text": (
+        json.dumps(json.dumps([{"name": "api-key", "value": KEY}, {"value": KEY, "name": "api-key"}])),
+        json.dumps(json.dumps([{"name": "api-key", "value": MARK}, {"value": MARK, "name": "api-key"}])),
+    ),
+    "in white space and without": (
+        f'{{"AppSubscriptionKey": [" {KEY}\\n"], "Request": "{KEY}',
+        '{"AppSubscriptionKey": ["%s"], "Request": "%s' % ((FINGERPRINT.of(f" {KEY}\n"),) * 2),
+    ),
+    "in the other case": (
+        f'{{"AppSubscriptionKey": "{KEY}", "Request": "{KEY.upper()}',
+        f'{{"AppSubscriptionKey": "{MARK}", "Request": "{MARK}',
     ),
     "null": ('{"AppSubscriptionKey": null, "x": ', '{"AppSubscriptionKey": null, "x": '),
     "no key": ("no key at all", "no key at all"),
@@ -176,6 +310,18 @@ def test_no_bytes_raise(body: bytes) -> None:
     assert isinstance(once, bytes)
 
 
+HOSTILE = st.lists(
+    st.sampled_from(
+        ["api-key", "value", KEY, '"', "'", "\\", ":", "[", "]", "{", "}", ",", "\ud800", "é", " "]
+    )
+).map("".join)
+
+
+@given(HOSTILE, HOSTILE | st.none(), HOSTILE, HOSTILE)
+def test_no_envelope_raises(key: str, request: str | None, response: str, properties: str) -> None:
+    assert isinstance(FINGERPRINT.seal(Envelope("t", key, request, response, properties)), Envelope)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -185,11 +331,22 @@ def test_no_bytes_raise(body: bytes) -> None:
         '"apikey":"x",' * 50_000,
         "apikey" * 100_000,
         "apikey=" * 100_000,
+        '"apikey":[' * 100_000,
+        '{"apikey":' * 100_000,
+        '"apikey" ' * 100_000,
+        '"value":"apikey" ' * 60_000,
+        '{"value":"' + '"apikey"' * 100_000,
+        '\\"value\\":\\"' * 60_000 + "apikey'",
+        '"apikey":["' + "x" * 500_000,
+        '"apikey":["' + "a1" * 250_000 + '"]',
     ],
 )
 def test_hostile_bytes_take_no_more_than_their_length(body: str) -> None:
-    # Were one of them tried in every way, this would run into the suite's time limit.
+    started = perf_counter()
     assert FINGERPRINT.scrub_unreadable(body.encode())
+    assert FINGERPRINT.seal(Envelope("t", None, body, body, body))
+    # Were one of them tried in every way, this would take hours.
+    assert perf_counter() - started < 30
 
 
 def test_many_different_keys_are_all_replaced() -> None:
