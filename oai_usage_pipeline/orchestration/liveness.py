@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-SIGN_SECONDS = 20.0
-SILENT_SECONDS = 90.0
+SIGN_SECONDS = 10.0
+SILENT_SECONDS = 45.0
 
 IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
@@ -27,7 +27,7 @@ WAITING = {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED}
 
 @contextmanager
 def signs_of_life(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """While this lasts, the run's event log gets a line every 20 s."""
+    """While this lasts, the run's event log gets a line every 10 s."""
     done = threading.Event()
 
     def give_signs() -> None:
@@ -45,7 +45,7 @@ def signs_of_life(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 
 def is_at_work(instance: dg.DagsterInstance, job_name: str, now: float | None = None) -> bool:
-    """Whether a run of the job is queued or at work; ends runs that gave no sign of life for 90 s.
+    """Whether a run of the job is queued or at work; ends runs that gave no sign of life for 45 s.
 
     `now` is in seconds since 1970, for tests.
     """

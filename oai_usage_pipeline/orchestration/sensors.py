@@ -23,7 +23,7 @@ from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.refresh.day import stale_days
 from oai_usage_pipeline.refresh.derivation import DERIVATIONS
 
-RETRY_SECONDS = 60.0
+RETRY_SECONDS = 20.0
 RANGES_AT_ONCE = 10
 
 
@@ -92,7 +92,7 @@ def all_stale_days(lake: Lake) -> set[str]:
 
 
 def _reason_to_wait(instance: dg.DagsterInstance, job_name: str) -> str | None:
-    """Why not to ask for a run now: one is at work, or the last one failed less than a minute ago."""
+    """Why not to ask for a run now: one is at work, or the last one failed a moment ago."""
     if is_at_work(instance, job_name):
         return f"A {job_name} run is under way."
     ended = instance.get_run_records(dg.RunsFilter(job_name=job_name), limit=1)

@@ -81,7 +81,7 @@ def test_while_a_live_pass_is_under_way_no_other_is_asked_for(
     assert tick(backlog_sensor, instance) == ([], "A live run is under way.")
 
 
-def test_a_failed_pass_is_asked_for_again_after_a_minute(
+def test_a_failed_pass_is_asked_for_again_after_a_while(
     lake: EmbeddedLake, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake.send(50)
