@@ -4,7 +4,7 @@ Belongs here: what every writer must get right (properties, statistics, transact
 handle that was read from). What rows mean, and when to write them, does not.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -144,10 +144,6 @@ class LakeTable:
     def position(self, app_id: str) -> int | None:
         """The last committed number of an application transaction; None if there is none, 0 is one."""
         return self._handle.transaction_version(app_id)
-
-    def positions(self, app_ids: Iterable[str]) -> dict[str, int | None]:
-        """`position` of each app_id."""
-        return {app_id: self.position(app_id) for app_id in app_ids}
 
     @_explained
     def append(self, rows: pl.DataFrame | pa.RecordBatchReader, positions: Positions) -> None:

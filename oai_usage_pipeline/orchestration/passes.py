@@ -38,14 +38,16 @@ def run_until_idle(
     heads = {each.partition_id: each.bounds.last for each in _backlog(pipeline)}
     passes = 0
     faults: list[str] = []
-    while (waiting := _waiting(pipeline, heads)) or all_stale_days(pipeline.lake()):
-        before = (waiting, all_stale_days(pipeline.lake()))
+    waiting, stale = left = _left(pipeline, heads)
+    while waiting or stale:
         passes += 1
         if waiting:
             report(f"Pass {passes}: {waiting:,} events wait in {len(heads)} partitions")
             faults = _execute(definitions, instance, LIVE, *live_days(datetime.now(UTC)))
         _refresh_stale_days(definitions, instance, pipeline, report)
-        if before == (_waiting(pipeline, heads), all_stale_days(pipeline.lake())):
+        before = left
+        waiting, stale = left = _left(pipeline, heads)
+        if left == before:
             raise PassFailed("\n".join(faults) or "A pass changed nothing, and yet there is work left")
     gaps = [str(each.gap) for each in _backlog(pipeline) if each.gap]
     if gaps:
@@ -76,10 +78,11 @@ def _backlog(pipeline: Pipeline) -> list[PartitionBacklog]:
         return backlog(source, pipeline.lake())
 
 
-def _waiting(pipeline: Pipeline, heads: dict[str, int]) -> int:
-    """Events up to the given heads that are not in bronze and can be had."""
+def _left(pipeline: Pipeline, heads: dict[str, int]) -> tuple[int, set[str]]:
+    """Events up to the given heads that can be had and are not in bronze, and days that are behind."""
     found = (each for each in _backlog(pipeline) if each.gap is None)
-    return sum(max(0, heads.get(each.partition_id, -1) - each.after) for each in found)
+    waiting = sum(max(0, heads.get(each.partition_id, -1) - each.after) for each in found)
+    return waiting, all_stale_days(pipeline.lake())
 
 
 def _execute(
