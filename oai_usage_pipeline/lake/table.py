@@ -14,6 +14,7 @@ from deltalake import (
     ColumnProperties,
     CommitProperties,
     DeltaTable,
+    Schema,
     Transaction,
     WriterProperties,
     write_deltalake,
@@ -101,7 +102,17 @@ class LakeTable:
                 ) from None
             handle = self._create_or_join()
         self._refuse_forgotten_positions(handle)
+        if create:
+            self._add_new_columns(handle)
         return handle
+
+    def _add_new_columns(self, handle: DeltaTable) -> None:
+        """A table made by an older contract gains the columns that it lacks, null in its old rows."""
+        has = {field.name for field in handle.schema().fields}
+        wanted = Schema.from_arrow(self.contract.empty().to_arrow().schema)
+        lacks = [field for field in wanted.fields if field.name not in has]
+        if lacks:
+            handle.alter.add_columns(lacks)
 
     def _create_or_join(self) -> DeltaTable:
         """Two that make the same table at once: one wins, the other opens it."""
@@ -118,7 +129,7 @@ class LakeTable:
             mode="ignore",
             name=self.contract.name,
             description=self.contract.description,
-            partition_by=[self.contract.partition_by],
+            partition_by=[self.contract.partition_by] if self.contract.partition_by else None,
             configuration={**PROPERTIES, "delta.dataSkippingStatsColumns": statistics},
             storage_options=self._storage_options,
         )
@@ -156,6 +167,17 @@ class LakeTable:
             self._handle,
             rows,
             mode="append",
+            writer_properties=_writer(self.contract),
+            commit_properties=_commit(positions),
+        )
+
+    @_explained
+    def replace(self, rows: pl.DataFrame, positions: Positions) -> None:
+        """Replace all rows in one commit; raises PositionConflict as `append` does."""
+        write_deltalake(
+            self._handle,
+            rows,
+            mode="overwrite",
             writer_properties=_writer(self.contract),
             commit_properties=_commit(positions),
         )

@@ -14,6 +14,8 @@ from oai_usage_pipeline.usage.metering import LONGEST_NAME, UsageRecord, meter
 from oai_usage_pipeline.usage.salvage import Salvaged, salvage
 
 _RECORD_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in UsageRecord._fields}
+_MADE_HERE = (*EVENT_KEY, "event_index", "enqueued_at", "enqueued_date", "event_at", "usage_date")
+_NOT_YET = set(USAGE_EVENTS.schema) - {*_RECORD_SCHEMA, *_MADE_HERE, "subscription", "schema_version"}
 _PARSER_FAILED = UsageRecord(status="rejected", reason="parser_failed")
 
 
@@ -66,6 +68,7 @@ def _assemble(
             reason=_reason(),
             schema_version=pl.lit(USAGE_EVENTS.version, pl.Int32()),
         )
+        .with_columns(pl.lit(None).alias(name) for name in _NOT_YET)
         .select(pl.col(name).cast(dtype) for name, dtype in USAGE_EVENTS.schema.items())
     )
 

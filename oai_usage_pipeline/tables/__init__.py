@@ -1,0 +1,87 @@
+"""The contracts of the Delta tables: names, columns, types, partitioning.
+
+Pure data that every layer may import. How tables are written belongs in `lake`, how rows come
+about in `capture`, `usage`, `reference`, `charge` and `refresh`.
+"""
+
+from oai_usage_pipeline.tables.bronze import EVENT_KEY, OPENAI_EVENTS
+from oai_usage_pipeline.tables.charge import (
+    CHARGEBACK_DIMENSIONS,
+    CHARGEBACK_MONTHLY,
+    IDLE_CAPACITY,
+    MONTH_CLOSINGS,
+    UNATTRIBUTED,
+    USAGE_COST_HOURLY,
+)
+from oai_usage_pipeline.tables.contract import FIRST_DATE, INSTANT, MONEY, TableContract
+from oai_usage_pipeline.tables.gold import (
+    BUCKETS,
+    COUNT_COLUMNS,
+    SUM_COLUMNS,
+    TOKEN_BUCKETS,
+    TOKEN_USAGE_HOURLY,
+    UNIT_BUCKETS,
+    USAGE_DIMENSIONS,
+)
+from oai_usage_pipeline.tables.reference import (
+    DEPLOYMENT_TYPES,
+    DEPLOYMENTS,
+    PRICE_BUCKETS,
+    PRICE_UNITS,
+    PRICES,
+    SUBSCRIPTIONS,
+)
+from oai_usage_pipeline.tables.silver import (
+    ESTIMATE_COLUMNS,
+    EVENT_SHAPES,
+    STATUSES,
+    TOKEN_COLUMNS,
+    USAGE_EVENTS,
+)
+
+TABLES = (
+    OPENAI_EVENTS,
+    USAGE_EVENTS,
+    TOKEN_USAGE_HOURLY,
+    USAGE_COST_HOURLY,
+    CHARGEBACK_MONTHLY,
+    MONTH_CLOSINGS,
+    SUBSCRIPTIONS,
+    DEPLOYMENTS,
+    PRICES,
+)
+"""Every table of the lake, in the order in which a reader meets them."""
+
+__all__ = [
+    "BUCKETS",
+    "CHARGEBACK_DIMENSIONS",
+    "CHARGEBACK_MONTHLY",
+    "COUNT_COLUMNS",
+    "DEPLOYMENTS",
+    "DEPLOYMENT_TYPES",
+    "ESTIMATE_COLUMNS",
+    "EVENT_KEY",
+    "EVENT_SHAPES",
+    "FIRST_DATE",
+    "IDLE_CAPACITY",
+    "INSTANT",
+    "MONEY",
+    "MONTH_CLOSINGS",
+    "OPENAI_EVENTS",
+    "PRICES",
+    "PRICE_BUCKETS",
+    "PRICE_UNITS",
+    "STATUSES",
+    "SUBSCRIPTIONS",
+    "SUM_COLUMNS",
+    "TABLES",
+    "TOKEN_BUCKETS",
+    "TOKEN_COLUMNS",
+    "TOKEN_USAGE_HOURLY",
+    "UNATTRIBUTED",
+    "UNIT_BUCKETS",
+    "USAGE_COST_HOURLY",
+    "USAGE_DIMENSIONS",
+    "USAGE_EVENTS",
+    "TableContract",
+]
