@@ -51,6 +51,11 @@ class Settings(BaseSettings):
         min_length=1,
         description="A folder, or an `abfss://` URI; tables lie directly below it",
     )
+    reference_folder: str = Field(
+        default="reference",
+        min_length=1,
+        description="A folder with `subscriptions.csv`, `deployments.csv` and `prices.csv`, each optional",
+    )
     key_pepper: SecretStr | None = Field(
         default=None,
         description="Secret that keys are fingerprinted with (HMAC-SHA256); required beyond the local broker",
@@ -121,6 +126,11 @@ class Settings(BaseSettings):
         if "://" in self.lake_uri:
             return self.lake_uri
         return str(Path(self.lake_uri).expanduser().resolve())
+
+    @property
+    def reference_location(self) -> Path:
+        """The folder of the reference files, absolute; it need not exist."""
+        return Path(self.reference_folder).expanduser().resolve()
 
 
 def environment_names() -> list[str]:

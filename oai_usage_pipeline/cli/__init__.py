@@ -9,7 +9,20 @@ import click
 
 from oai_usage_pipeline.errors import PipelineError
 
-COMMANDS = ("broker", "traffic", "run", "status", "verify", "demo", "dev")
+COMMANDS = (
+    "broker",
+    "traffic",
+    "run",
+    "status",
+    "verify",
+    "fingerprint",
+    "subscriptions",
+    "prices",
+    "month",
+    "reconcile",
+    "demo",
+    "dev",
+)
 
 
 class _Commands(click.Group):
