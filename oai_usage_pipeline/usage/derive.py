@@ -13,7 +13,7 @@ from oai_usage_pipeline.usage.event_times import read_event_times
 from oai_usage_pipeline.usage.metering import LONGEST_NAME, UsageRecord, meter
 from oai_usage_pipeline.usage.salvage import Salvaged, salvage
 
-_RECORD_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in UsageRecord._fields}
+_RECORD_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in UsageRecord._fields[:-1]}
 _MADE_HERE = (*EVENT_KEY, "event_index", "enqueued_at", "enqueued_date", "event_at", "usage_date")
 _NOT_YET = set(USAGE_EVENTS.schema) - {*_RECORD_SCHEMA, *_MADE_HERE, "subscription", "schema_version"}
 _PARSER_FAILED = UsageRecord(status="rejected", reason="parser_failed")
@@ -89,7 +89,9 @@ def _fits(record: UsageRecord) -> bool:
 
 
 def _frame(records: list[UsageRecord]) -> pl.DataFrame:
-    columns = zip(*records, strict=True) if records else ([] for _ in _RECORD_SCHEMA)
+    columns = (
+        zip(*(record[:-1] for record in records), strict=True) if records else ([] for _ in _RECORD_SCHEMA)
+    )
     named = zip(_RECORD_SCHEMA.items(), columns, strict=True)
     return pl.DataFrame([pl.Series(name, values, dtype) for (name, dtype), values in named])
 

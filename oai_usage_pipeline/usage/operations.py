@@ -159,3 +159,26 @@ def _by_input(request: Mapping[str, Any]) -> str | None:
 
 def _first(items: object) -> Mapping[str, Any]:
     return items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else {}
+
+
+_BY_NAME = (
+    # (words of the name without separators, operation); the longer ones first
+    ("responsescompact", "responses.compact"),
+    ("chatcompletion", CHAT_COMPLETIONS),
+    ("moderation", MODERATIONS),
+    ("embedding", EMBEDDINGS),
+    ("transcription", TRANSCRIPTIONS),
+    ("translation", TRANSCRIPTIONS),
+    ("speech", SPEECH),
+    ("image", IMAGES),
+    ("completion", COMPLETIONS),
+    ("response", RESPONSES),
+)
+
+
+def by_name(text: str | None) -> str | None:
+    """Our operation from a gateway's name of it: an operation id, a URL path, or our own word."""
+    if not text:
+        return None
+    plain = "".join(c for c in text.partition("?")[0].lower() if c.isalpha())
+    return next((operation for words, operation in _BY_NAME if words in plain), None)

@@ -64,7 +64,15 @@ class Tokens(NamedTuple):
     output_tokens: int | None = None
     total_tokens: int | None = None
     cached_input_tokens: int | None = None
+    text_input_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    image_input_tokens: int | None = None
     reasoning_output_tokens: int | None = None
+    text_output_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    image_output_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
 
 
 NO_TOKENS = Tokens()
@@ -107,13 +115,14 @@ def tokens_of(usage: Usage) -> Tokens:
         counted_out,
         get("total_tokens"),
         read.get("cached_tokens") if read else None,
-        written.get("reasoning_tokens") if written else None,
+        reasoning_output_tokens=written.get("reasoning_tokens") if written else None,
     )
 
 
 def contradictions(tokens: Tokens) -> str | None:
     """What can't be true of these counts, with both numbers; None when they agree."""
-    read, written, total, cached, reasoning = tokens
+    read, written, total, cached = tokens[:4]
+    reasoning = tokens.reasoning_output_tokens
     found = []
     if total is not None and read is not None and total != read + (written or 0):
         found.append(f"total_tokens {total} != {read} + {'null' if written is None else written}")

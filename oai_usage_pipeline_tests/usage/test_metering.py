@@ -12,7 +12,7 @@ from oai_usage_pipeline_tests.usage.bodies import REQUEST, USAGE, chat
 
 
 def tokens(record: UsageRecord) -> tuple[int | None, ...]:
-    return record[7:12]
+    return (*record[12:16], record.reasoning_output_tokens)
 
 
 def test_a_chat_completion_is_metered_with_every_column() -> None:
@@ -25,8 +25,9 @@ def test_a_chat_completion_is_metered_with_every_column() -> None:
         operation="chat.completions",
         object="chat.completion",
         model="gpt-4o-2024-08-06",
-        deployment=None,
+        request_model="my-deployment",
         is_stream=False,
+        is_retrieval=False,
         response_id="chatcmpl-1",
         input_tokens=10,
         output_tokens=5,
@@ -308,7 +309,8 @@ def test_a_retrieval_repeats_usage_and_says_so() -> None:
 
 def test_sound_and_subtitles_are_billed_by_unit() -> None:
     asked = '{"model": "tts", "input": "Hi", "voice": "alloy"}'
-    assert meter(asked, "ID3\ufffd\ufffd")[12:] == ("unit_billed", None)
+    record = meter(asked, "ID3\ufffd\ufffd")
+    assert (record.status, record.reason) == ("unit_billed", None)
     record = meter(FORM, "1\n00:00:00,000 --> 00:00:01,000\nHello")
     assert (record.status, record.operation, record.model) == (
         "unit_billed",
