@@ -1,0 +1,1 @@
+"""Reference data: what people keep in files about subscriptions, deployments and prices, as Delta tables."""
