@@ -52,7 +52,7 @@ LAYERS: dict[str, set[str]] = {
 }
 LEAVES = {"errors", "tables"}
 ONLY_IN = {
-    "azure": {"capture/event_hub.py", "traffic/sender.py"},
+    "azure": {"capture/event_hub.py", "reference/apim.py", "traffic/sender.py"},
     "deltalake": {"lake"},
     "dagster": {"orchestration", "definitions.py"},
 }

@@ -22,7 +22,10 @@ PROVISIONED = "ProvisionedManaged"
 
 
 class DeploymentRow(Validity):
-    """One row: a deployment by its exact name, or `*` for all others, and its type."""
+    """One row: a deployment by its exact name, or `*` for all others, and its type.
+
+    A row that names a model holds for the calls of that model only.
+    """
 
     deployment: Exact
     model: Exact | None = None
@@ -59,7 +62,7 @@ def read_deployments(folder: Path) -> pl.DataFrame:
     path = folder / FILE
     if not path.exists():
         return default_deployments()
-    return read_table(path, DEPLOYMENTS, DeploymentRow, key=("deployment",))
+    return read_table(path, DEPLOYMENTS, DeploymentRow, key=("deployment", "model"))
 
 
 def default_deployments() -> pl.DataFrame:

@@ -124,8 +124,8 @@ def _holdings(rows: list[tuple[int, Row]], key: tuple[str, ...]) -> Iterator[Hol
 
 
 def _of_overlap(found: Overlap, key: tuple[str, ...]) -> Finding:
-    named = zip(key, found.later.key, strict=True)
-    names = " and ".join(f"{column} {shown(value)}" for column, value in named)
+    named = [(column, value) for column, value in zip(key, found.later.key, strict=True) if value is not None]
+    names = " with ".join(f"{column} {shown(value)}" for column, value in named)
     begins = f"from {shown_hour(found.valid_from)}" if found.valid_from else "from ever"
     ends = f"until {shown_hour(found.valid_to)}" if found.valid_to else "without end"
     return Finding(

@@ -31,7 +31,7 @@ class Overlap(NamedTuple):
 
 
 def overlaps(rows: Iterable[Holding]) -> Iterator[Overlap]:
-    """For each row that begins while another of its key still holds: both, the one that holds longest first."""
+    """For each row that begins while another of its key still holds: both, longest-holding first."""
     by_key: dict[tuple[Hashable, ...], list[Holding]] = {}
     for row in rows:
         by_key.setdefault(row.key, []).append(row)
