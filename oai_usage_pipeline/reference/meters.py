@@ -50,7 +50,7 @@ _BATCH = {"Global": "GlobalBatch", "DataZone": "DataZoneBatch", "Regional": "Bat
 _TOKEN_UNITS = {"1K": "1K tokens", "1M": "1M tokens"}
 
 _OTHER_THINGS = {
-    "fine-tuned models (training, hosting, grading, use)": r"\b(ft|rft|ftregnl|hstng|hosting|trng|training|grader)\b",
+    "fine-tuned models (training, hosting, use)": r"\b(ft|rft|hstng|hosting|trng|training|grader)\b",
     "tools and agents, not models": r"assistants|code.interpreter|file.search",
     "video": r"\bsora\b",
     "first names of meters, kept by Azure for old bills": r"^az-",
@@ -206,8 +206,8 @@ def _dall_e(name: str, unit: str) -> Meter:
 def _speech(name: str, unit: str) -> Meter:
     place = _STANDARD[_place(set(_words(name)))]
     if "Whisper" in name and unit == "1 Hour":
-        return Meter(model_names("speech to whisper", None), place, None, ("audio_duration",), "hour")
+        return Meter(model_names("whisper", None), place, None, ("audio_duration",), "hour")
     if "Text to Speech" in name and unit == "1M":
-        words = "speech to to speech hd" if " HD" in name else "speech to to speech"
+        words = "tts hd" if " HD" in name else "tts"
         return Meter(model_names(words, None), place, None, ("character",), "1M characters")
     raise NotUnderstood(f"speech by {unit}")

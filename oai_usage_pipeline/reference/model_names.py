@@ -9,6 +9,7 @@ SPELLINGS = {
     "gpt 35 turbo 16k 0125": ("gpt-35-turbo-0125", "gpt-3.5-turbo-0125", "gpt-35-turbo", "gpt-3.5-turbo"),
     "gpt 35 trb 16k 125": ("gpt-35-turbo-0125", "gpt-3.5-turbo-0125", "gpt-35-turbo", "gpt-3.5-turbo"),
     "gpt 35 turbo 16k 1106": ("gpt-35-turbo-1106", "gpt-3.5-turbo-1106"),
+    "gpt 35 trb 16k": ("gpt-35-turbo-1106", "gpt-3.5-turbo-1106"),
     "gpt 35 turbo 16k": (
         "gpt-35-turbo-16k",
         "gpt-3.5-turbo-16k",
@@ -40,15 +41,15 @@ SPELLINGS = {
     "computer use": ("computer-use-preview", "computer-use-preview-2025-03-11"),
     "babbage 002 base": ("babbage-002",),
     "davinci 002 base": ("davinci-002",),
-    "speech to to speech": ("tts", "tts-1", "tts-001"),
-    "speech to to speech hd": ("tts-hd", "tts-1-hd", "tts-hd-001"),
-    "speech to whisper": ("whisper", "whisper-1", "whisper-001"),
-    "dall e 3": ("dall-e-3", "dalle3", "dall-e-3-3.0"),
+    "tts": ("tts", "tts-1"),
+    "tts hd": ("tts-hd", "tts-1-hd"),
+    "whisper": ("whisper", "whisper-1"),
+    "dall e 3": ("dall-e-3",),
     "dall e 2": ("dall-e-2",),
 }
-"""Words of a meter -> names. The speech meters are called Speech-Text to Speech and Speech-to-Text-...-Whisper.
+"""Words of a meter -> names. The batch meters `trb16K` are half of 1106's prices, so that is what they mean.
 
-From https://learn.microsoft.com/azure/ai-services/openai/concepts/models and the `model` of recorded responses.
+From https://learn.microsoft.com/azure/ai-services/openai/concepts/models and recorded responses.
 """
 
 BASES = {
@@ -108,6 +109,7 @@ FURTHER_NAMES = {
     "gpt-5.1-chat": "gpt-5.1-chat-latest",
     "gpt-5.2-chat": "gpt-5.2-chat-latest",
     "gpt-5.3-chat": "gpt-5.3-chat-latest",
+    "gpt-5.6-sol": "gpt-5.6",
     "codex-mini": "codex-mini-latest",
 }
 """Names that responses give beside the one that the model is deployed under."""
