@@ -1,0 +1,1 @@
+"""Comparing our totals with what Azure itself measured and charged."""
