@@ -13,8 +13,10 @@ from polars.testing import assert_frame_equal
 
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.refresh.chain import DERIVATIONS
 from oai_usage_pipeline.refresh.day import stale_days
-from oai_usage_pipeline.refresh.derivation import CHUNK_ROWS, DERIVATIONS
+from oai_usage_pipeline.refresh.gold import gold_of
+from oai_usage_pipeline.refresh.silver import CHUNK_ROWS
 from oai_usage_pipeline.tables import (
     EVENT_KEY,
     OPENAI_EVENTS,
@@ -23,7 +25,6 @@ from oai_usage_pipeline.tables import (
     USAGE_EVENTS,
     TableContract,
 )
-from oai_usage_pipeline.usage.aggregate import aggregate
 from oai_usage_pipeline.usage.derive import derive
 
 FINGERPRINT = "^v[0-9]+-[0-9a-f]{32}$"
@@ -164,16 +165,23 @@ def silver_accounts_for_bronze(lake: Lake) -> Finding:
 
 
 def gold_equals_silver(lake: Lake) -> Finding:
-    """Gold is the aggregate of silver, row for row; days behind are left out."""
-    stale = _stale(lake, TOKEN_USAGE_HOURLY)
-    expected = aggregate(_without(lake, USAGE_EVENTS, "usage_date", stale))
-    found = _without(lake, TOKEN_USAGE_HOURLY, "usage_date", stale).collect()
-    wrong = _difference(found, expected, list(USAGE_DIMENSIONS), "gold differs from the sums of silver")
+    """Gold is the aggregate of silver's calls, row for row; days behind are left out."""
+    silver = lake.existing(USAGE_EVENTS)
+    days = _usage_days(lake) - _stale(lake, TOKEN_USAGE_HOURLY)
+    wrong, rows, records = [], 0, 0
+    for day in sorted(days):
+        found = _day(lake, TOKEN_USAGE_HOURLY, day).collect()
+        expected = gold_of(silver, day)
+        wrong += _difference(
+            found, expected, list(USAGE_DIMENSIONS), f"gold of {day} differs from the sums of silver"
+        )
+        rows += len(found)
+        records += int(expected.select(pl.col("request_count").sum() + pl.col("duplicate_count").sum()).item())
     return _finding(
         "gold_equals_silver",
         wrong,
-        f"{len(found)} gold rows equal the sums of {int(expected['request_count'].sum())} silver rows",
-        {"gold_rows": len(found)},
+        f"{rows} gold rows equal the sums of {records} silver rows",
+        {"gold_rows": rows},
     )
 
 
@@ -235,7 +243,13 @@ def _without(lake: Lake, contract: TableContract, day_column: str, stale: set[st
 
 
 def _day(lake: Lake, contract: TableContract, day: str) -> pl.LazyFrame:
-    return lake.existing(contract).scan().filter(pl.col(contract.partition_by) == pl.lit(day).str.to_date())
+    return lake.existing(contract).scan().filter(pl.col(contract.day_column) == pl.lit(day).str.to_date())
+
+
+def _usage_days(lake: Lake) -> set[str]:
+    """Days of gold, and those that it should have."""
+    dates = lake.existing(USAGE_EVENTS).scan().select(pl.col("usage_date").unique()).collect()
+    return {str(each) for each in dates["usage_date"]} | lake.existing(TOKEN_USAGE_HOURLY).days()
 
 
 def _count(rows: pl.LazyFrame) -> int:

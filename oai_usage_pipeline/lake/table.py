@@ -193,7 +193,7 @@ class LakeTable:
             self._handle,
             rows,
             mode="overwrite",
-            predicate=f"{self.contract.partition_by} = '{day}'",
+            predicate=f"{self.contract.day_column} = '{day}'",
             writer_properties=_writer(self.contract),
             commit_properties=_commit(positions),
         )
@@ -205,13 +205,13 @@ class LakeTable:
     @_explained
     def days(self) -> set[str]:
         """ISO dates that have files, from the log alone."""
-        return {str(partition[self.contract.partition_by]) for partition in self._handle.partitions()}
+        return {str(partition[self.contract.day_column]) for partition in self._handle.partitions()}
 
     @_explained
     def rows_by_day(self) -> dict[str, int]:
         """Rows of each day that has files, from the log alone."""
         files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
-        day = pl.col(f"partition.{self.contract.partition_by}").cast(pl.String)
+        day = pl.col(f"partition.{self.contract.day_column}").cast(pl.String)
         return dict(files.group_by(day).agg(pl.col("num_records").sum()).iter_rows())
 
     @_explained

@@ -24,11 +24,9 @@ from oai_usage_pipeline.orchestration.metadata import (
 )
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.refresh.day import refresh_days
-from oai_usage_pipeline.refresh.derivation import (
-    TOKEN_USAGE_HOURLY_DERIVATION,
-    USAGE_EVENTS_DERIVATION,
-    Derivation,
-)
+from oai_usage_pipeline.refresh.derivation import Derivation
+from oai_usage_pipeline.refresh.gold import TOKEN_USAGE_HOURLY_DERIVATION
+from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
 from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
 
 OWNERS = ["team:platform"]
@@ -142,7 +140,7 @@ def token_usage_hourly(context: dg.AssetExecutionContext, pipeline: Pipeline) ->
 
 
 def _refresh(
-    context: dg.AssetExecutionContext, pipeline: Pipeline, derivation: Derivation
+    context: dg.AssetExecutionContext, pipeline: Pipeline, derivation: Derivation[Any]
 ) -> dg.MaterializeResult[Any]:
     lake = pipeline.lake()
     with signs_of_life(context):

@@ -21,7 +21,7 @@ from oai_usage_pipeline.orchestration.liveness import is_at_work
 from oai_usage_pipeline.orchestration.metadata import hub_state
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.refresh.day import stale_days
-from oai_usage_pipeline.refresh.derivation import DERIVATIONS
+from oai_usage_pipeline.refresh.chain import DERIVATIONS
 
 RETRY_SECONDS = 20.0
 RANGES_AT_ONCE = 10

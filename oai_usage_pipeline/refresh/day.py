@@ -7,13 +7,15 @@ backfill: twice in a row changes nothing, and of two at once one wins and the ot
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
 from oai_usage_pipeline.errors import LakeUnavailable, NoTable, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.refresh.derivation import Derivation, chunks_of
+from oai_usage_pipeline.lake.table import LakeTable
+from oai_usage_pipeline.refresh.derivation import Derivation
+from oai_usage_pipeline.refresh.silver import chunks_of
 from oai_usage_pipeline.refresh.watermark import DayChanges, Watermarks
 
 logger = logging.getLogger(__name__)
@@ -32,14 +34,15 @@ class RefreshedDay:
     new_rows: int
 
 
-def refresh_days(lake: Lake, derivation: Derivation, days: Iterable[str]) -> list[RefreshedDay]:
+def refresh_days(lake: Lake, derivation: Derivation[Any], days: Iterable[str]) -> list[RefreshedDay]:
     """Bring ISO dates of a derived table up to date with its source, a commit a day at most.
 
     A day that fails doesn't keep the others from being done; then LakeUnavailable is raised with each
     failure (the table can't be used, or other writers keep getting ahead).
     """
     source = lake.table(derivation.source)
-    marks = Watermarks(source, derivation.day_column, lake.table(derivation.target))
+    reference = derivation.reference(lake)
+    marks = Watermarks(source, derivation.day_column, lake.table(derivation.target), reference)
     refreshed: list[RefreshedDay] = []
     failures: list[str] = []
     for day in days:
@@ -56,17 +59,18 @@ def refresh_days(lake: Lake, derivation: Derivation, days: Iterable[str]) -> lis
     return refreshed
 
 
-def stale_days(lake: Lake, derivation: Derivation) -> list[DayChanges]:
+def stale_days(lake: Lake, derivation: Derivation[Any]) -> list[DayChanges]:
     """The days of a derived table that are behind its source, oldest first; none without a source."""
     try:
         source = lake.existing(derivation.source)
     except NoTable:
         return []
     target = lake.table(derivation.target)
-    return Watermarks(source, derivation.day_column, target).stale_days(target)
+    reference = derivation.reference(lake)
+    return Watermarks(source, derivation.day_column, target, reference).stale_days(target)
 
 
-def _refresh_day(lake: Lake, derivation: Derivation, marks: Watermarks, day: str) -> RefreshedDay:
+def _refresh_day(lake: Lake, derivation: Derivation[Any], marks: Watermarks, day: str) -> RefreshedDay:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _try_refresh(lake, derivation, marks, day)
@@ -77,17 +81,24 @@ def _refresh_day(lake: Lake, derivation: Derivation, marks: Watermarks, day: str
     raise AssertionError("unreachable: the last attempt raises")
 
 
-def _try_refresh(lake: Lake, derivation: Derivation, marks: Watermarks, day: str) -> RefreshedDay:
+def _try_refresh(lake: Lake, derivation: Derivation[Any], marks: Watermarks, day: str) -> RefreshedDay:
     target = lake.table(derivation.target)
     changes = marks.day_changes(target, day)
     if changes is None:
         return RefreshedDay(day, "unchanged", 0)
-    new_marks = marks.marks(target, day)
-    since = marks.since(target, day)
-    if changes.must_rebuild or since is None:
-        derivation.rebuild(target, day, marks.source, new_marks)
+    since = None if changes.must_rebuild else marks.since(target, day)
+    # Others first: a crash between leaves the day itself stale, and with it what it does to them.
+    for other in derivation.also_stale(marks.source, day, since) & target.days():
+        _rebuild(derivation, lake.table(derivation.target), marks, other)
+        target = lake.table(derivation.target)
+    if since is None:
+        _rebuild(derivation, target, marks, day)
         return RefreshedDay(day, "rebuilt", changes.new_rows)
     where = f"{derivation.day_column} = '{day}'"
-    new = marks.source.changes(since, marks.source.version, where)
-    derivation.extend(target, day, chunks_of(new, changes.new_rows), new_marks)
+    new = chunks_of(marks.source.changes(since, marks.source.version, where), changes.new_rows)
+    derivation.extend(target, day, marks.source, new, marks.marks(target, day))
     return RefreshedDay(day, "extended", changes.new_rows)
+
+
+def _rebuild(derivation: Derivation[Any], target: LakeTable, marks: Watermarks, day: str) -> None:
+    derivation.rebuild(target, day, marks.source, marks.marks(target, day), marks.reference)

@@ -3,7 +3,8 @@
 Belongs here: watermarks and what they mean. A watermark is a version of the source table, kept as
 an application transaction of the derived table, in the same commit as the rows made of it. Its
 name holds the contract's version, so a day derived by an older contract has none; and the source
-table's id, so a source made anew is not mistaken for the old one.
+table's id, so a source made anew is not mistaken for the old one. Beside it stands the digest of
+the reference data that the day was made with: other prices, for instance, make it stale.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ import polars as pl
 
 from oai_usage_pipeline.errors import HistoryGone
 from oai_usage_pipeline.lake.table import LakeTable
+from oai_usage_pipeline.refresh.derivation import EVERY_DAY, Reference
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class DayChanges:
     """What a day's source rows went through since its watermark.
 
     `behind_since` is the commit of the first change not yet followed. `must_rebuild` when rows were
-    also deleted or replaced, when the day was never derived by today's contract, or when the source
-    no longer tells what changed.
+    also deleted or replaced, when the day was never derived by today's contract and reference data,
+    or when the source no longer tells what changed.
     """
 
     day: str
@@ -35,19 +37,22 @@ class DayChanges:
 class Watermarks:
     """Compares one version of a source table with the watermarks of the table derived from it."""
 
-    def __init__(self, source: LakeTable, day_column: str, target: LakeTable) -> None:
+    def __init__(self, source: LakeTable, day_column: str, target: LakeTable, reference: Reference) -> None:
         self.source = source
         self.day_column = day_column
+        self.reference = reference
         self._changes = self._read_changes(target)
 
     def app_id(self, target: LakeTable, day: str) -> str:
-        """The name of a day's watermark; the day 'all' means every day."""
+        """The name of a day's watermark."""
         contract = target.contract
         return f"{contract.name}/{self.source.id}/v{contract.version}/{day}"
 
     def since(self, target: LakeTable, day: str) -> int | None:
         """The source version that a day is up to date with; None if it was never derived so."""
-        marks = (target.position(self.app_id(target, each)) for each in (day, "all"))
+        if not self._has_todays_reference(target, day):
+            return None
+        marks = (target.position(self.app_id(target, each)) for each in (day, EVERY_DAY))
         return max((mark for mark in marks if mark is not None), default=None)
 
     def day_changes(self, target: LakeTable, day: str) -> DayChanges | None:
@@ -72,18 +77,36 @@ class Watermarks:
         return [each for each in found if each is not None]
 
     def marks(self, target: LakeTable, day: str) -> dict[str, int]:
-        """The watermarks to commit with a day's rows: the day's own, and everyone's if it was the last."""
+        """What to commit with a day's rows: the day's own marks, and everyone's if it was the last."""
         others: Iterable[DayChanges] = (each for each in self.stale_days(target) if each.day != day)
-        days = [day] if any(others) else [day, "all"]
-        return {self.app_id(target, each): self.source.version for each in days}
+        marks = {}
+        for each in [day] if any(others) else [day, EVERY_DAY]:
+            marks[self.app_id(target, each)] = self.source.version
+            if digest := self.reference.digest(each):
+                marks[self._digest_id(target, each)] = digest
+        return marks
+
+    def _digest_id(self, target: LakeTable, day: str) -> str:
+        return f"{self.app_id(target, day)}/reference"
+
+    def _has_todays_reference(self, target: LakeTable, day: str) -> bool:
+        digest = self.reference.digest(day)
+        return not digest or target.position(self._digest_id(target, day)) == digest
 
     def _read_changes(self, target: LakeTable) -> pl.DataFrame:
         """Rows changed per day, source version and kind, of all versions not yet followed by every day."""
-        followed = target.position(self.app_id(target, "all"))
+        followed = target.position(self.app_id(target, EVERY_DAY))
         if followed is not None:
             with suppress(HistoryGone):
-                return self._changed(followed)
+                return pl.concat([self._changed(followed), self._with_other_reference(target)])
         return self._changes_by_day(target)
+
+    def _with_other_reference(self, target: LakeTable) -> pl.DataFrame:
+        """Days whose reference data are no longer those that they were made with."""
+        if self._has_todays_reference(target, EVERY_DAY):
+            return pl.DataFrame(schema=CHANGES)
+        days = target.days() | self.reference.days()
+        return self._replaced({day: 0 for day in days if not self._has_todays_reference(target, day)})
 
     def _changes_by_day(self, target: LakeTable) -> pl.DataFrame:
         """The same where days have marks of their own, or none, or older ones than the log remembers."""
@@ -108,12 +131,13 @@ class Watermarks:
         return pl.DataFrame(rows, schema=CHANGES, orient="row")
 
     def _rows_by_day(self, target: LakeTable) -> dict[str, int]:
-        """Rows of the source by day, with 0 for days that only the target has."""
+        """Rows of the source by day, with 0 for days that only the target has or must have."""
+        others = dict.fromkeys(target.days() | self.reference.days(), 0)
         if self.day_column == self.source.contract.partition_by:
-            return dict.fromkeys(target.days(), 0) | self.source.rows_by_day()
+            return others | self.source.rows_by_day()
         day = pl.col(self.day_column).cast(pl.String)
         counts = self.source.scan().group_by(day).len().collect()
-        return dict.fromkeys(target.days(), 0) | dict(counts.iter_rows())
+        return others | dict(counts.iter_rows())
 
 
 CHANGES = {

@@ -38,6 +38,12 @@ class TableContract:
     version: int
     description: str
 
+    @property
+    def day_column(self) -> str:
+        """The column that the table is partitioned by; an error of ours for one that isn't."""
+        assert self.partition_by is not None, f"{self.name} is not partitioned"
+        return self.partition_by
+
     def column_description(self, column: str) -> str:
         """What a column holds; the same name means the same in every table."""
         return COLUMN_DESCRIPTIONS[column]

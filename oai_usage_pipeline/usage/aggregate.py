@@ -1,45 +1,58 @@
-"""Silver rows become hourly gold rows, and gold rows add up to gold rows.
+"""Calls become hourly gold rows, and gold rows add up to gold rows.
 
 Aggregation is associative: aggregating two halves and combining them equals aggregating the whole.
-Prices and costs are no matter of this module.
+Which silver rows are one call is for `calls`; prices and costs are no matter of this module.
 """
 
 import polars as pl
 
-from oai_usage_pipeline.tables import STATUSES, TOKEN_COLUMNS, TOKEN_USAGE_HOURLY, USAGE_DIMENSIONS
+from oai_usage_pipeline.tables import (
+    COUNT_COLUMNS,
+    ESTIMATE_COLUMNS,
+    STATUSES,
+    SUM_COLUMNS,
+    TOKEN_USAGE_HOURLY,
+    USAGE_DIMENSIONS,
+)
+from oai_usage_pipeline.usage.buckets import billed
+from oai_usage_pipeline.usage.calls import DUPLICATES
 
 SUM_CEILING = 2**63 - 1
 """The largest count that the table holds. A sum beyond it reads exactly this: a 64-bit sum would wrap
 round to a small or negative number in silence, and one absurd event must not stop a day."""
 
-_COUNTS = ("request_count", *(f"{status}_count" for status in STATUSES))
 
+def aggregate(calls: pl.LazyFrame | pl.DataFrame) -> pl.DataFrame:
+    """Gold rows of the calls given, ordered by `USAGE_DIMENSIONS`, nulls first.
 
-def aggregate(silver: pl.LazyFrame | pl.DataFrame) -> pl.DataFrame:
-    """Gold rows of the silver rows given, ordered by `USAGE_DIMENSIONS`, nulls first.
-
-    A token sum is null when no row of its group reports that count.
+    `calls` are silver rows, or those of `one_row_per_call`, whose further records are counted. A sum
+    is null when no row of its group reports that count.
     """
-    rows = silver.lazy().with_columns(hour_at=pl.col("event_at").dt.truncate("1h"))
+    rows = calls.lazy().with_columns(billed()).with_columns(hour_at=pl.col("event_at").dt.truncate("1h"))
+    has_estimate = pl.any_horizontal(pl.col(name).is_not_null() for name in ESTIMATE_COLUMNS)
+    is_merged = DUPLICATES in rows.collect_schema()
     return _grouped(
         rows,
         request_count=pl.len().cast(pl.Int128),
         **{f"{status}_count": (pl.col("status") == status).sum().cast(pl.Int128) for status in STATUSES},
+        duplicate_count=_sum(DUPLICATES) if is_merged else pl.lit(0, pl.Int128()),
+        estimated_count=has_estimate.sum().cast(pl.Int128),
     )
 
 
 def combine(*gold: pl.DataFrame) -> pl.DataFrame:
     """The gold rows of several frames added up, as if all their events were aggregated at once."""
-    rows = pl.concat([TOKEN_USAGE_HOURLY.empty(), *gold]).lazy()
-    return _grouped(rows, **{name: _sum(name) for name in _COUNTS})
+    frames = (frame.select(*TOKEN_USAGE_HOURLY.schema) for frame in gold)
+    rows = pl.concat([TOKEN_USAGE_HOURLY.empty(), *frames]).lazy()
+    return _grouped(rows, **{name: _sum(name) for name in COUNT_COLUMNS})
 
 
 def _grouped(rows: pl.LazyFrame, **counts: pl.Expr) -> pl.DataFrame:
-    tokens = {name: pl.when(pl.col(name).count() > 0).then(_sum(name)) for name in TOKEN_COLUMNS}
-    sums = rows.group_by(USAGE_DIMENSIONS).agg(**counts, **tokens)
-    held = [_held(name) for name in (*counts, *tokens)]
+    sums = {name: pl.when(pl.col(name).count() > 0).then(_sum(name)) for name in SUM_COLUMNS}
+    grouped = rows.group_by(USAGE_DIMENSIONS).agg(**counts, **sums)
+    held = [_held(name) for name in (*counts, *sums)]
     return (
-        sums.with_columns(held)
+        grouped.with_columns(held)
         .select(pl.col(name).cast(dtype) for name, dtype in TOKEN_USAGE_HOURLY.schema.items())
         .sort(USAGE_DIMENSIONS, nulls_last=False)
         .collect()

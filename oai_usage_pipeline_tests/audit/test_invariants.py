@@ -1,5 +1,6 @@
 """Check the checkers: each invariant holds on a sound lake and fails on one damaged in its way."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from oai_usage_pipeline.audit.invariants import Finding, Invariant, verify
 from oai_usage_pipeline.audit.shares import status_share
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.refresh.chain import DERIVATIONS
 from oai_usage_pipeline.refresh.day import refresh_days, stale_days
-from oai_usage_pipeline.refresh.derivation import DERIVATIONS
 from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
 from oai_usage_pipeline_tests.landed import Landing
+
+DIFFERENT_GOLD = r"gold of 2026-03-\d\d differs from the sums of silver"
 
 
 @pytest.fixture
@@ -113,8 +116,16 @@ def test_a_lake_that_is_not_there_is_no_sound_one_and_is_not_made(tmp_path: Path
         (lose_a_silver_row, invariants.silver_accounts_for_bronze, "2 bronze events have no row in silver"),
         (lose_an_event, invariants.silver_accounts_for_bronze, None),
         (change_tokens_in_silver, invariants.silver_equals_rebuild, "silver of 2026-03-10 differs from"),
-        (change_tokens_in_gold, invariants.gold_equals_silver, "gold differs from the sums of silver"),
-        (lose_a_gold_day, invariants.gold_equals_silver, "gold differs from the sums of silver"),
+        (
+            change_tokens_in_gold,
+            invariants.gold_equals_silver,
+            DIFFERENT_GOLD,
+        ),
+        (
+            lose_a_gold_day,
+            invariants.gold_equals_silver,
+            DIFFERENT_GOLD,
+        ),
         (land_without_refreshing, invariants.days_are_current, "usage_events of 2026-03-11 is behind by 10"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -129,7 +140,7 @@ def test_damage_is_found_and_named(
         assert not invariants.days_are_current(lake).holds
         return
     assert not finding.holds
-    assert sentence in finding.sentence
+    assert re.search(sentence, finding.sentence)
 
 
 def test_shares_name_their_reasons(lake: Lake) -> None:

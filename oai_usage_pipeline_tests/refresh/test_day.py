@@ -19,12 +19,10 @@ from oai_usage_pipeline.audit.invariants import (
 from oai_usage_pipeline.errors import LakeUnavailable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
+from oai_usage_pipeline.refresh.chain import DERIVATIONS
 from oai_usage_pipeline.refresh.day import RefreshedDay, refresh_days, stale_days
-from oai_usage_pipeline.refresh.derivation import (
-    DERIVATIONS,
-    TOKEN_USAGE_HOURLY_DERIVATION,
-    USAGE_EVENTS_DERIVATION,
-)
+from oai_usage_pipeline.refresh.gold import TOKEN_USAGE_HOURLY_DERIVATION
+from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
 from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
 from oai_usage_pipeline_tests.landed import Landing
 
@@ -236,7 +234,7 @@ def test_processes_that_refresh_the_same_days_at_once_double_nothing(landing: La
     script = (
         "import sys; from oai_usage_pipeline.lake.lake import Lake;"
         "from oai_usage_pipeline.refresh.day import refresh_days, stale_days;"
-        "from oai_usage_pipeline.refresh.derivation import DERIVATIONS;"
+        "from oai_usage_pipeline.refresh.chain import DERIVATIONS;"
         "lake = Lake(sys.argv[1]);"
         "[refresh_days(lake, d, [s.day for s in stale_days(lake, d)]) for d in DERIVATIONS]"
     )

@@ -1,0 +1,112 @@
+"""Which silver rows are records of one and the same call, so that it is counted once.
+
+Two gateways' logs of one call, a log line and the tokens that another one brings, a stored response
+that is fetched again: they share the gateway's request id or the response's id. The rule:
+
+1. Rows with the same request id are one call; so are rows with the same response id.
+2. Unless they contradict each other: other counts, or more than `CALL_WINDOW` between them. An id
+   that is used again, as test doubles do, never merges different calls.
+3. What counts is the record that tells most: reported tokens before units, failures, estimates and
+   rejections, then the shape that tells most, then the first. What it doesn't say (who called, which
+   deployment) is taken from the others, in the same order.
+
+A fetched response lies, by its `created_at`, at the instant of the call that made it, however much
+later it was fetched. Pure; which rows are looked at belongs in `refresh.gold`.
+"""
+
+from datetime import timedelta
+
+import polars as pl
+
+from oai_usage_pipeline.tables import (
+    ESTIMATE_COLUMNS,
+    EVENT_KEY,
+    EVENT_SHAPES,
+    TOKEN_COLUMNS,
+    USAGE_EVENTS,
+)
+
+CALL_WINDOW = timedelta(hours=1)
+"""Records of one call lie no further apart: the longest calls take minutes."""
+
+CALL_IDS = ("request_id", "response_id")
+DUPLICATES = "duplicate_count"
+"""The column of `one_row_per_call` that says how many further records a call has."""
+
+_MOST_TELLING = ("metered", "unit_billed", "failed", "unmetered", "pending", "rejected")
+_FROM_THE_BEST_ONLY = (
+    *EVENT_KEY,
+    *("event_index", "enqueued_at", "enqueued_date", "event_at", "usage_date", "event_shape"),
+    *TOKEN_COLUMNS,
+    *("audio_duration_ms", "image_count", "image_size", "image_quality", "character_count"),
+    *ESTIMATE_COLUMNS,
+    *("is_retrieval", "status", "reason", "schema_version"),
+)
+_FROM_ANY = tuple(name for name in USAGE_EVENTS.schema if name not in _FROM_THE_BEST_ONLY)
+
+
+def repeated_ids(*ids: pl.DataFrame) -> pl.Series:
+    """Hashes of the ids that occur more than once in the frames' columns of `CALL_IDS`.
+
+    Hashes, so that the ids of millions of rows fit in memory: two ids with one hash are only looked at
+    for nothing.
+    """
+    found = []
+    for name in CALL_IDS:
+        hashes = pl.concat([frame[name].drop_nulls() for frame in ids]).hash()
+        found.append(hashes.filter(hashes.is_duplicated()).unique())
+    return pl.concat(found).unique()
+
+
+def is_repeated(repeated: pl.Series) -> pl.Expr:
+    """Whether a row has one of the ids that `repeated_ids` found."""
+    if repeated.is_empty():
+        return pl.lit(value=False)
+    each = [pl.col(name).is_not_null() & pl.col(name).hash().is_in(repeated.implode()) for name in CALL_IDS]
+    return pl.any_horizontal(each)
+
+
+def one_row_per_call(rows: pl.DataFrame) -> pl.DataFrame:
+    """Silver rows merged by call, with the column `DUPLICATES`; the order of the rows has no say."""
+    ranked = rows.select(*USAGE_EVENTS.schema).sort(*_rank(), nulls_last=False).with_row_index("rank")
+    grouped = _without_contradictions(_grouped(ranked))
+    return grouped.group_by("call", maintain_order=True).agg(
+        *(pl.col(name).first() for name in _FROM_THE_BEST_ONLY),
+        *(pl.col(name).drop_nulls().first() for name in _FROM_ANY),
+        (pl.len() - 1).cast(pl.Int64).alias(DUPLICATES),
+    )
+
+
+def _rank() -> tuple[pl.Expr, ...]:
+    status = pl.col("status").replace_strict({name: at for at, name in enumerate(_MOST_TELLING)})
+    shape = pl.col("event_shape").replace_strict(
+        {name: at for at, name in enumerate(EVENT_SHAPES)}, default=len(EVENT_SHAPES)
+    )
+    fetched = pl.col("is_retrieval").fill_null(value=False)
+    return status, fetched, shape, *(pl.col(name) for name in (*EVENT_KEY, "event_index"))
+
+
+def _grouped(ranked: pl.DataFrame) -> pl.DataFrame:
+    """Column `call`: rows that share a request id, then those whose groups share a response id."""
+    rank = pl.col("rank")
+    by_request = ranked.with_columns(call=_first_of("request_id", rank))
+    answer = pl.col("response_id").drop_nulls().first().over("call")
+    by_response = by_request.with_columns(answer=answer)
+    return by_response.with_columns(call=_first_of("answer", pl.col("call"))).drop("answer")
+
+
+def _first_of(name: str, own: pl.Expr) -> pl.Expr:
+    return pl.when(pl.col(name).is_null()).then(own).otherwise(own.min().over(name))
+
+
+def _without_contradictions(grouped: pl.DataFrame) -> pl.DataFrame:
+    """Groups that can't be one call fall apart into their rows."""
+    at = pl.col("event_at")
+    is_far = (at.max().over("call") - at.min().over("call")) > CALL_WINDOW
+    differs = [
+        pl.col(name).drop_nulls().n_unique().over("call") > 1 for name in ("input_tokens", "output_tokens")
+    ]
+    return grouped.with_columns(
+        # Each row's own rank is free: a group is called by the least of its ranks.
+        call=pl.when(pl.any_horizontal(is_far, *differs)).then(pl.col("rank")).otherwise(pl.col("call"))
+    )
