@@ -42,11 +42,10 @@ def command(arguments: tuple[str, ...]) -> None:
 
 def _keys() -> Iterator[str]:
     """The keys without white space around them, which comes from pasting; raises ConfigurationError."""
-    stream = sys.stdin.buffer
-    if stream.isatty():
+    if sys.stdin and sys.stdin.isatty():
         text = click.prompt("Key (not shown)", hide_input=True, err=True)
     else:
-        text = _text(stream.read(MOST_BYTES + 1))
+        text = _text(sys.stdin.buffer.read(MOST_BYTES + 1) if sys.stdin else b"")
     keys = [line.strip() for line in text.splitlines()]
     if not any(keys):
         raise ConfigurationError("There was no key on standard input; expected one a line")

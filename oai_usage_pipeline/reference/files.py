@@ -76,8 +76,8 @@ def _filled(record: Record, columns: tuple[str, ...]) -> dict[str, str]:
         cells = cells[: len(columns)] + _without_empty_end(cells[len(columns) :])
     if len(cells) != len(columns):
         raise _WrongLength(
-            f"found {len(cells)} values, expected {len(columns)} as in the first line: write a separator for "
-            "each empty value, and quote values that hold one"
+            f"the record has {len(cells)} of {len(columns)} values that the first line names: write a "
+            "separator for each empty value, and quote values that hold one"
         )
     return {column: cell for column, cell in zip(columns, cells, strict=True) if cell}
 
@@ -105,8 +105,7 @@ def _meant(found: str, known: list[str]) -> str:
 def _of_row(line: int, error: ErrorDetails, contract: TableContract) -> Finding:
     column = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "missing":
-        meaning = contract.column_description(column)
-        return Finding(line, column, f"is empty, but required: {meaning[0].lower()}{meaning[1:]}")
+        return Finding(line, column, f"is empty, but required ({contract.column_description(column)})")
     if not column:
         return Finding(line, "", error["msg"].removeprefix("Value error, "))
     return Finding(line, column, f"found {shown(error['input'])}: {_expected(error)}")
@@ -126,7 +125,7 @@ def _holdings(rows: list[tuple[int, Row]], key: tuple[str, ...]) -> Iterator[Hol
 def _of_overlap(found: Overlap, key: tuple[str, ...]) -> Finding:
     named = [(column, value) for column, value in zip(key, found.later.key, strict=True) if value is not None]
     names = " with ".join(f"{column} {shown(value)}" for column, value in named)
-    begins = f"from {shown_hour(found.valid_from)}" if found.valid_from else "from ever"
+    begins = f"from {shown_hour(found.valid_from)}" if found.valid_from else "from the beginning"
     ends = f"until {shown_hour(found.valid_to)}" if found.valid_to else "without end"
     return Finding(
         found.later.line,

@@ -4,6 +4,7 @@ Belongs here: encodings, delimiters, quotes, comments. What the columns mean doe
 """
 
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class _Lines(Iterator[str]):
     """
 
     def __init__(self, text: str) -> None:
-        self._lines = iter(text.splitlines(keepends=True))
+        self._lines = _lines(text)
         self._number = 0
         self._begins = True
         self.first = 0
@@ -83,12 +84,17 @@ class _Lines(Iterator[str]):
         return next(self._lines)
 
 
+def _lines(text: str) -> Iterator[str]:
+    """As editors count lines: other characters that Unicode calls line ends are left in the values."""
+    return iter(io.StringIO(text, newline=""))
+
+
 def _is_comment(line: str) -> bool:
     return not line.strip() or line.lstrip().startswith("#")
 
 
 def _delimiter(text: str) -> str:
-    header = next((line for line in text.splitlines() if not _is_comment(line)), "")
+    header = next((line for line in _lines(text) if not _is_comment(line)), "")
     return ";" if header.count(";") > header.count(",") else ","
 
 
