@@ -1,0 +1,42 @@
+"""Which team and cost centre answer for a use: the subscription's owner at that hour.
+
+Belongs here: finding the owner. Who owns what is reference data; what is charged is for `chargeback`.
+"""
+
+import polars as pl
+
+from oai_usage_pipeline.charge.periods import with_period
+from oai_usage_pipeline.charge.provisioned import IDLE_BUCKET
+from oai_usage_pipeline.tables import IDLE_CAPACITY, UNATTRIBUTED
+
+OWNER = ("team", "cost_centre")
+
+_KEY = ("subscription", "period")
+
+
+def attributed(rows: pl.DataFrame, subscriptions: pl.DataFrame) -> pl.DataFrame:
+    """The rows with `team` and `cost_centre`, by `subscription` and `hour_at`, in the same order.
+
+    A subscription that changes hands does so at its instant. Where no owner is known, or two claim the
+    same hour, the team is `UNATTRIBUTED`; of rows in the bucket `provisioned_idle` it is `IDLE_CAPACITY`.
+    """
+    rows = with_period(rows, subscriptions)
+    owners = _owners(rows.select(_KEY).unique(), subscriptions)
+    owned = rows.join(owners, on=_KEY, how="left", maintain_order="left").drop("period")
+    is_idle = pl.col("bucket") == IDLE_BUCKET if "bucket" in rows.columns else pl.lit(value=False)
+    return owned.with_columns(
+        team=pl.when(is_idle)
+        .then(pl.lit(IDLE_CAPACITY))
+        .otherwise(pl.col("team").fill_null(pl.lit(UNATTRIBUTED)))
+    )
+
+
+def _owners(keys: pl.DataFrame, subscriptions: pl.DataFrame) -> pl.DataFrame:
+    """The only owner of each subscription and period; none where there are two."""
+    at = pl.col("period")
+    valid = (pl.col("valid_from") <= at).fill_null(value=True) & (at < pl.col("valid_to")).fill_null(
+        value=True
+    )
+    owners = subscriptions.select("subscription", *OWNER, "valid_from", "valid_to")
+    found = keys.join(owners, on="subscription").filter(valid).select(*_KEY, *OWNER)
+    return found.filter(pl.len().over(_KEY) == 1)
