@@ -4,8 +4,8 @@ Two gateways' logs of one call, a log line and the tokens that another one bring
 that is fetched again: they share the gateway's request id or the response's id. The rule:
 
 1. Rows with the same request id are one call; so are rows with the same response id.
-2. Unless they contradict each other: other counts, or more than `CALL_WINDOW` between them. An id
-   that is used again, as test doubles do, never merges different calls.
+2. Unless more than `CALL_WINDOW` passes from one to the next, or their counts differ. An id that is
+   used again, as test doubles do, never merges different calls.
 3. What counts is the record that tells most: reported tokens before units, failures, estimates and
    rejections, then the shape that tells most, then the first. What it doesn't say (who called, which
    deployment) is taken from the others, in the same order.
@@ -27,7 +27,7 @@ from oai_usage_pipeline.tables import (
 )
 
 CALL_WINDOW = timedelta(hours=1)
-"""Records of one call lie no further apart: the longest calls take minutes."""
+"""Records of one call follow each other no later: the longest calls take minutes."""
 
 CALL_IDS = ("request_id", "response_id")
 DUPLICATES = "duplicate_count"
@@ -88,25 +88,31 @@ def _rank() -> tuple[pl.Expr, ...]:
 
 def _grouped(ranked: pl.DataFrame) -> pl.DataFrame:
     """Column `call`: rows that share a request id, then those whose groups share a response id."""
-    rank = pl.col("rank")
-    by_request = ranked.with_columns(call=_first_of("request_id", rank))
+    by_request = _joined(ranked.with_columns(call=pl.col("rank")), "request_id")
     answer = pl.col("response_id").drop_nulls().first().over("call")
-    by_response = by_request.with_columns(answer=answer)
-    return by_response.with_columns(call=_first_of("answer", pl.col("call"))).drop("answer")
+    return _joined(by_request.with_columns(answer=answer), "answer").drop("answer")
 
 
-def _first_of(name: str, own: pl.Expr) -> pl.Expr:
-    return pl.when(pl.col(name).is_null()).then(own).otherwise(own.min().over(name))
+def _joined(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    """`call` made the least of those rows that share the id, where no gap in time parts them."""
+    gap = pl.col("event_at").diff().over(name, order_by="event_at") > CALL_WINDOW
+    part = gap.fill_null(value=False).cum_sum().over(name, order_by="event_at")
+    call = pl.col("call")
+    return (
+        rows.with_columns(part=part)
+        .with_columns(
+            call=pl.when(pl.col(name).is_null()).then(call).otherwise(call.min().over(name, "part"))
+        )
+        .drop("part")
+    )
 
 
 def _without_contradictions(grouped: pl.DataFrame) -> pl.DataFrame:
     """Groups that can't be one call fall apart into their rows."""
-    at = pl.col("event_at")
-    is_far = (at.max().over("call") - at.min().over("call")) > CALL_WINDOW
     differs = [
         pl.col(name).drop_nulls().n_unique().over("call") > 1 for name in ("input_tokens", "output_tokens")
     ]
+    # Each row's own rank is free: a group is called by the least of its ranks.
     return grouped.with_columns(
-        # Each row's own rank is free: a group is called by the least of its ranks.
-        call=pl.when(pl.any_horizontal(is_far, *differs)).then(pl.col("rank")).otherwise(pl.col("call"))
+        call=pl.when(pl.any_horizontal(differs)).then(pl.col("rank")).otherwise(pl.col("call"))
     )
