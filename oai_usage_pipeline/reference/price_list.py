@@ -93,6 +93,12 @@ def _names(value: object) -> object:
     return tuple(names)
 
 
+def is_too_fine(amount: Decimal) -> bool:
+    """Whether an amount has more digits after the point than money keeps."""
+    exponent = amount.normalize().as_tuple().exponent
+    return not isinstance(exponent, int) or exponent < -_DECIMAL_PLACES
+
+
 def _amount(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -102,7 +108,7 @@ def _amount(value: object) -> object:
     amount = Decimal(value)
     if amount < 0:
         raise ValueError("a price can't be negative")
-    if amount.normalize().as_tuple().exponent < -_DECIMAL_PLACES:  # type: ignore[operator] # is finite
+    if is_too_fine(amount):
         raise ValueError(
             f"has more than {_DECIMAL_PLACES} digits after the point, which can't be kept: give the price "
             "for a larger unit, such as 1M tokens"

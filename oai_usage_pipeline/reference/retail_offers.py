@@ -11,18 +11,22 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from oai_usage_pipeline.reference.meters import Meter, NotOurs, NotUnderstood, read_meter
-from oai_usage_pipeline.reference.price_list import ANYWHERE, Price
+from oai_usage_pipeline.reference.price_list import ANYWHERE, Price, is_too_fine
 
 
 @dataclass(frozen=True)
 class Item:
-    """A line of Azure's list: a meter's price in one region, in force since an instant (UTC)."""
+    """A line of Azure's list: a meter's price in one region, in force since an instant (UTC).
+
+    `exclusion` says why the line can't be a price of ours, where more than the meter's name tells it.
+    """
 
     meter_name: str
     unit_of_measure: str
     region: str
     retail_price: Decimal
     effective_at: datetime
+    exclusion: str | None = None
 
 
 @dataclass
@@ -44,21 +48,33 @@ def offers(items: Iterable[Item], currency: str, source: str) -> Offers:
     for item in items:
         try:
             meter = read_meter(item.meter_name, item.unit_of_measure)
-            if item.retail_price <= 0:
-                raise NotOurs("the price is 0")
+            if item.exclusion or item.retail_price <= 0:
+                raise NotOurs(item.exclusion or "the price is 0")
+            unit, amount = _exact(item.retail_price / meter.amount, meter.unit)
         except NotUnderstood as error:
             found.not_understood[str(error)].add(item.meter_name)
         except NotOurs as error:
             found.left_out[str(error)].add(item.meter_name)
         else:
-            for price in _prices(meter, item, currency, source):
+            for price in _prices(meter, item, unit, amount, currency, source):
                 by_subject[price.subject].append(price)
     for prices in by_subject.values():
         found.prices += _everywhere(_by_region(prices, found))
     return found
 
 
-def _prices(meter: Meter, item: Item, currency: str, source: str) -> Iterable[Price]:
+def _exact(amount: Decimal, unit: str) -> tuple[str, Decimal]:
+    """The unit and its price, by 1M tokens where 1K tokens cost less than can be written exactly."""
+    if is_too_fine(amount) and unit == "1K tokens":
+        unit, amount = "1M tokens", amount * 1000
+    if is_too_fine(amount):
+        raise NotUnderstood("the price has more digits than can be kept")
+    return unit, amount
+
+
+def _prices(
+    meter: Meter, item: Item, unit: str, amount: Decimal, currency: str, source: str
+) -> Iterable[Price]:
     for model in meter.models:
         for bucket in meter.buckets:
             for size in meter.sizes:
@@ -70,8 +86,8 @@ def _prices(meter: Meter, item: Item, currency: str, source: str) -> Iterable[Pr
                     bucket=bucket,
                     image_size=size,
                     image_quality=meter.image_quality,
-                    unit=meter.unit,
-                    price=item.retail_price / meter.amount,
+                    unit=unit,
+                    price=amount,
                     currency=currency,
                     valid_from=item.effective_at.astimezone(UTC),
                     valid_to=None,
