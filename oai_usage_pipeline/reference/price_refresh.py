@@ -75,7 +75,7 @@ def _earlier(folder: Path, currency: str) -> list[Price]:
     if path == SHIPPED:
         return []
     raise ConfigurationError(
-        f"{path} is in {prices[0].currency}, not in {currency}: one lake keeps one currency. Leave --currency "
+        f"{path} is in {prices[0].currency}, not in {currency}: a lake keeps one currency. Leave --currency "
         f"out to go on in {prices[0].currency}, or move the file away to begin anew in {currency}"
     )
 

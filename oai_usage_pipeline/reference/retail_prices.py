@@ -26,6 +26,7 @@ FILTER = "contains(productName, 'Azure OpenAI') and priceType eq 'Consumption'"
 _VERSION = "2023-01-01-preview"
 _MOST_PAGES = 500
 _ATTEMPTS = 6
+_ATTEMPTS_TO_REACH = 3
 _LONGEST_PAUSE = 60.0
 _DEADLINE = 900.0
 _TIMEOUTS = (10.0, 60.0)
@@ -112,7 +113,10 @@ def _answer(
             break
         # Step 3.
         wait = _wait(answer, attempt)
-        if attempt == _ATTEMPTS or time.monotonic() + wait > deadline:
+        if (
+            attempt == (_ATTEMPTS_TO_REACH if answer is None else _ATTEMPTS)
+            or time.monotonic() + wait > deadline
+        ):
             break
         pause(wait)
     raise RetailPricesUnavailable(
