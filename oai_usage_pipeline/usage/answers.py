@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from typing_extensions import TypedDict
 
+from oai_usage_pipeline.usage.endings import UNKNOWN, Choice, Ending, Incomplete, OutputItem
 from oai_usage_pipeline.usage.operations import UNIT_BILLED, WITHOUT_USAGE
 from oai_usage_pipeline.usage.tokens import NO_TOKENS, STRICT, Tokens, Usage, contradictions, tokens_of
+from oai_usage_pipeline.usage.units import NO_UNITS, Units
 
 _PENDING = frozenset(
     (
@@ -25,6 +27,8 @@ _PENDING = frozenset(
     )
 )
 _FAILED = frozenset(("failed", "cancelled", "expired"))
+_DEFAULT_TIERS = frozenset((None, "", "default", "auto", "standard"))
+_END_OF_TIME = 253_402_300_800  # the year 10,000
 _SAFE_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,47}|[0-9]{3}")
 
 
@@ -37,9 +41,14 @@ class Body(TypedDict, total=False):
     object: str | None
     model: str | None
     status: str | None
+    service_tier: str | None
     usage: Usage | None
+    choices: list[Choice] | None  # chat, completions
+    output: list[OutputItem] | None  # Responses
+    incomplete_details: Incomplete | None  # Responses
     error: Any
     statusCode: Any  # the gateway's own errors
+    created_at: Any  # Responses, runs
 
 
 class Answer(NamedTuple):
@@ -53,6 +62,10 @@ class Answer(NamedTuple):
     response_id: str | None = None
     is_stream: bool | None = None
     tokens: Tokens = NO_TOKENS
+    service_tier: str | None = None
+    ending: Ending = UNKNOWN
+    units: Units = NO_UNITS
+    created_at: int | None = None
 
 
 class Unreadable(Exception):  # a body's property, never a failure of the pipeline
@@ -105,6 +118,18 @@ def error_code(error: object) -> str:
     return "error"
 
 
+def tier_of(body: Body) -> str | None:
+    """The processing tier where it isn't the default one."""
+    tier = body.get("service_tier")
+    return None if tier in _DEFAULT_TIERS else tier
+
+
+def instant_of(body: Body) -> int | None:
+    """Seconds since 1970 at which the answer was made, where the body says a plausible one."""
+    at = body.get("created_at")
+    return at if type(at) is int and 0 < at < _END_OF_TIME else None
+
+
 def _remarks(body: Body, tokens: Tokens) -> str | None:
-    remarks = [remark for remark in (failure_of(body), contradictions(tokens)) if remark]
-    return "; ".join(remarks) or None
+    failure, contradiction = failure_of(body), contradictions(tokens)
+    return f"{failure}; {contradiction}" if failure and contradiction else failure or contradiction

@@ -8,14 +8,21 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from oai_usage_pipeline.usage.answers import Answer, Unreadable, judge
-from oai_usage_pipeline.usage.bodies import body_of, read_body, unquoted
-from oai_usage_pipeline.usage.operations import RESPONSES, UNIT_BILLED, by_object
-from oai_usage_pipeline.usage.requests import Request, operation_asked_for, read_request
-from oai_usage_pipeline.usage.streams import is_stream, read_stream
+from oai_usage_pipeline.usage.bodies import body_of, read_body, read_cut_body, unquoted
+from oai_usage_pipeline.usage.operations import TRANSCRIPTIONS, TRANSLATIONS, UNIT_BILLED, by_object
+from oai_usage_pipeline.usage.requests import Request, operation_asked_for, read_request, tree_of
+from oai_usage_pipeline.usage.streams import is_stream, read_stream, read_whole
+from oai_usage_pipeline.usage.tokens import NO_TOKENS
+from oai_usage_pipeline.usage.units import NO_UNITS, Units, units_answered, with_units_asked
 
 LONGEST_NAME = 256
 """Characters. Longer foreign texts are cut and end in an ellipsis: a name is no place for a novel."""
 
+RETRIEVED = "retrieved"
+"""The reason of a stored answer that was fetched again: its usage is that of the call that made it."""
+
+_STORED = ("response", "thread.run")
+"""Objects that are fetched by a request without a body, and made by one that has a body."""
 
 _NO_JSON = ("response_not_json", "response_not_object")
 
@@ -66,7 +73,8 @@ class UsageRecord(NamedTuple):
 def meter(request: str | None, response: str | None, operation: str | None = None) -> UsageRecord:
     """The record of one call; a response that can't be accounted for is rejected with a reason.
 
-    `operation` is what the envelope says the call was, for bodies that don't tell.
+    `operation` is what the envelope says the call was, for bodies that don't tell. A success that
+    reports no usage gets the estimates of its texts.
     """
     asked = read_request(request)
     try:
@@ -74,6 +82,11 @@ def meter(request: str | None, response: str | None, operation: str | None = Non
     except Unreadable as refusal:
         return _refused(refusal, asked, request, operation)
     return record_of(answer, asked, request, operation)
+
+
+def meter_cut(request: str | None, response: str | None, operation: str | None = None) -> UsageRecord:
+    """The record of a call whose log was cut off: unmetered, `truncated`, with the texts' estimates."""
+    return record_of(_cut_answer(response), read_request(request), request, operation)
 
 
 def meter_usage(
@@ -94,10 +107,12 @@ def meter_usage(
         response_id=_name(response_id),
     )
     try:
-        status, reason, tokens = judge(body_of({"usage": usage}), operation)
+        body = body_of({"usage": usage})
     except Unreadable as refusal:
-        return named._replace(status="rejected", reason=refusal.reason)
-    return named._replace(**tokens._asdict(), status=status, reason=reason)
+        return named._replace(reason=refusal.reason)
+    status, reason, tokens = judge(body, operation)
+    units = units_answered(operation, {"usage": usage})
+    return named._replace(**tokens._asdict(), **units._asdict(), status=status, reason=reason)
 
 
 def read_response(text: str | None) -> Answer:
@@ -120,44 +135,71 @@ def _plain(text: str) -> str:
     return inner.lstrip("\ufeff \t\r\n") if inner and inner[:1] != '"' else text
 
 
-def record_of(
-    answer: Answer, asked: Request, request: str | None, operation: str | None = None
-) -> UsageRecord:
+def record_of(answer: Answer, asked: Request, request: str | None, hint: str | None = None) -> UsageRecord:
     """The record that an answer makes together with what was asked."""
-    status, reason, kind, streamed, tokens = (
+    operation = answer.operation
+    if operation is None:
+        operation = hint or operation_asked_for(request)
+    elif hint == TRANSLATIONS and operation == TRANSCRIPTIONS:
+        operation = hint
+    status, reason, streamed, units, ending = (
         answer.status,
         answer.reason,
-        answer.operation or operation_asked_for(request) or operation,
         answer.is_stream,
-        answer.tokens,
+        answer.units,
+        answer.ending,
     )
-    retrieved = False
+    is_retrieval = not request and answer.object in _STORED
     if status in ("failed", "rejected") and asked.get("stream") is not None:
         # An error's body is no stream, yet a stream was asked for.
         streamed = asked["stream"]
-    elif status == "metered" and kind == RESPONSES and not request:
-        # Only a retrieval has no body: it repeats the usage of the call that it retrieves.
-        reason, retrieved = (f"{reason}; retrieved" if reason else "retrieved"), True
+    elif is_retrieval and status == "metered":
+        reason = f"{reason}; {RETRIEVED}" if reason else RETRIEVED
+    if operation in UNIT_BILLED:
+        units = _units(units, operation, request, status)
+        if status == "unit_billed" and not _is_told(units):
+            reason = "units_missing"
+    # By position, which takes half the time of by name.
     return UsageRecord(
-        user_id=_name(asked.get("user") or asked.get("safety_identifier")),
-        operation=kind,
-        object=_name(answer.object),
-        model=_name(answer.model or asked.get("model")),
-        request_model=_name(asked.get("model")),
-        is_stream=streamed,
-        is_retrieval=retrieved,
-        response_id=_name(answer.response_id),
-        **tokens._asdict(),
-        status=status,
-        reason=reason,
+        _name(asked.get("user") or asked.get("safety_identifier")),
+        operation,
+        _name(answer.object),
+        _name(answer.model or asked.get("model")),
+        _name(asked.get("model")),
+        _name(answer.service_tier),
+        streamed,
+        is_retrieval,
+        _name(answer.response_id),
+        *ending,
+        *answer.tokens,
+        units.audio_duration_ms,
+        units.image_count,
+        units.image_size,
+        units.image_quality,
+        units.character_count,
+        None,
+        None,
+        status,
+        reason,
+        answer.created_at if is_retrieval else None,
     )
+
+
+def _units(units: Units, operation: str | None, request: str | None, status: str) -> Units:
+    if status not in ("metered", "unit_billed"):
+        return NO_UNITS
+    return with_units_asked(units, operation, tree_of(request))
+
+
+def _is_told(units: Units) -> bool:
+    return (units.audio_duration_ms, units.image_count, units.character_count) != (None, None, None)
 
 
 def _refused(
     refusal: Unreadable, asked: Request, request: str | None, hint: str | None = None
 ) -> UsageRecord:
     names = refusal.names
-    operation = by_object(names.get("object")) or operation_asked_for(request) or hint
+    operation = by_object(names.get("object")) or hint or operation_asked_for(request)
     if refusal.reason in _NO_JSON and operation in UNIT_BILLED:
         # Sound, subtitles and plain text are what these calls answer with.
         return record_of(Answer("unit_billed", None, operation), asked, request)
@@ -165,6 +207,17 @@ def _refused(
         "rejected", refusal.reason, operation, names.get("object"), names.get("model"), names.get("id")
     )
     return record_of(answer, asked, request)
+
+
+def _cut_answer(response: str | None) -> Answer:
+    if not response:
+        return Answer("unmetered", "truncated")
+    try:
+        answer = read_whole(response) if is_stream(response) else read_cut_body(response)
+    except Unreadable:
+        answer = Answer("unmetered")
+    # Counts may stand before the cut; whether they are the last ones is beyond it.
+    return answer._replace(status="unmetered", reason="truncated", tokens=NO_TOKENS, units=NO_UNITS)
 
 
 def _name(text: str | None) -> str | None:

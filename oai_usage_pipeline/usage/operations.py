@@ -4,22 +4,32 @@ The envelope doesn't say which path was called. `object` is a hint among others:
 moderations and errors have none, and Azure's first chunks leave it empty.
 """
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 CHAT_COMPLETIONS = "chat.completions"
 COMPLETIONS = "completions"
 EMBEDDINGS = "embeddings"
 RESPONSES = "responses"
+COMPACTION = "responses.compact"
 IMAGES = "images"
 TRANSCRIPTIONS = "audio.transcriptions"
+TRANSLATIONS = "audio.translations"
 SPEECH = "audio.speech"
 MODERATIONS = "moderations"
 ASSISTANTS = "assistants"
 REALTIME = "realtime"
 FILES = "files"
 
-UNIT_BILLED = frozenset((IMAGES, TRANSCRIPTIONS, SPEECH))
+LONGEST_PATH = 2048
+"""Characters of a path that are looked at."""
+
+AUDIO = frozenset((TRANSCRIPTIONS, TRANSLATIONS))
+"""Calls that listen. Only verbose answers tell the one from the other."""
+
+UNIT_BILLED = frozenset((IMAGES, *AUDIO, SPEECH))
 """Billed by the image, second or character when they report no tokens."""
 
 WITHOUT_USAGE = frozenset(
@@ -47,7 +57,7 @@ _BY_OBJECT = {
     "text_completion.chunk": COMPLETIONS,
     "embedding": EMBEDDINGS,
     "response": RESPONSES,
-    "response.compaction": "responses.compact",
+    "response.compaction": COMPACTION,
     "image.generation": IMAGES,
 }
 _BY_FIRST_WORD = {
@@ -122,7 +132,7 @@ def _by_top_level(body: Mapping[str, Any]) -> str | None:
     if isinstance(body.get("output"), list):
         return RESPONSES
     if isinstance(body.get("text"), str):
-        return TRANSCRIPTIONS
+        return TRANSLATIONS if body.get("task") == "translate" else TRANSCRIPTIONS
     return REALTIME if "session" in body and "value" in body else None
 
 
@@ -162,23 +172,40 @@ def _first(items: object) -> Mapping[str, Any]:
 
 
 _BY_NAME = (
-    # (words of the name without separators, operation); the longer ones first
-    ("responsescompact", "responses.compact"),
+    # Letters of the name, the more telling ones first: a completion may be a chat's.
+    ("responsescompact", COMPACTION),
     ("chatcompletion", CHAT_COMPLETIONS),
     ("moderation", MODERATIONS),
     ("embedding", EMBEDDINGS),
     ("transcription", TRANSCRIPTIONS),
-    ("translation", TRANSCRIPTIONS),
+    ("translation", TRANSLATIONS),
     ("speech", SPEECH),
     ("image", IMAGES),
+    ("realtime", REALTIME),
+    ("thread", ASSISTANTS),
+    ("assistant", ASSISTANTS),
     ("completion", COMPLETIONS),
     ("response", RESPONSES),
+    ("batch", "batches"),
+    ("conversation", "conversations"),
+    ("vectorstore", "vector_stores"),
+    ("finetun", "fine_tuning"),
+    ("container", "containers"),
+    ("upload", "uploads"),
+    ("file", FILES),
+    ("model", "models"),
 )
+_FOREIGN_PARTS = re.compile(r"^[a-z]+://[^/]*|/?deployments/[^/]*|[?#].*", re.DOTALL)
+"""Of a URL: host, deployment and query are names that people choose."""
 
 
+@lru_cache(maxsize=1024)
 def by_name(text: str | None) -> str | None:
-    """Our operation from a gateway's name of it: an operation id, a URL path, or our own word."""
-    if not text:
-        return None
-    plain = "".join(c for c in text.partition("?")[0].lower() if c.isalpha())
-    return next((operation for words, operation in _BY_NAME if words in plain), None)
+    """Our operation from a gateway's name of it: an operation id, a URL or its path, our own word.
+
+    `ChatCompletions_Create`, `/openai/deployments/x/chat/completions?api-version=...` and
+    `chat.completions` are the same; None for what names none.
+    """
+    own = _FOREIGN_PARTS.sub("", (text or "")[:LONGEST_PATH].lower())
+    letters = "".join(filter(str.isalpha, own))
+    return next((operation for word, operation in _BY_NAME if word in letters), None)

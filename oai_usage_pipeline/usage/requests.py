@@ -28,7 +28,7 @@ class Request(TypedDict, total=False):
 
 _validate_json = TypeAdapter(Request).validator.validate_json
 _FORM_PART = re.compile(
-    r'name="(model|purpose|image|file|stream)"[^\r\n]*\r?\n(?:[^\r\n]+\r?\n){0,8}\r?\n([\w.:/-]{0,128})'
+    r'name="(model|purpose|image(?:\[\])?|file|stream|size|quality)"[^\r\n]*\r?\n(?:[^\r\n]+\r?\n){0,8}\r?\n([\w.:/-]{0,128})'
 )
 _TYPES: dict[str, type] = {"model": str, "user": str, "safety_identifier": str, "stream": bool}
 
@@ -42,6 +42,11 @@ def read_request(text: str | None) -> Request:
     except ValidationError:
         return _read_slowly(text)
     return request
+
+
+def tree_of(text: str | None) -> dict[str, Any]:
+    """The whole of a request: its JSON object, or the plain fields of its form; empty when it is neither."""
+    return _tree(text or "") or dict(_form(text or ""))
 
 
 def operation_asked_for(text: str | None) -> str | None:
@@ -77,4 +82,6 @@ def _tree(text: str) -> dict[str, Any] | None:
 
 
 def _form(text: str) -> dict[str, str]:
-    return dict(_FORM_PART.findall(text)) if text.startswith("--") else {}
+    if not text.startswith("--"):
+        return {}
+    return {name.removesuffix("[]"): value for name, value in _FORM_PART.findall(text)}

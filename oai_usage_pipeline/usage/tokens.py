@@ -1,12 +1,12 @@
-"""The money fields: what a `usage` object may hold, and the five counts that it comes down to.
+"""The money fields: what a `usage` object may hold, and the counts that it comes down to.
 
 Every shape of `usage` is brought to one here. Where a usage object is found belongs in `bodies`
 and `streams`. A count that is not reported stays None: missing is never zero.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, NamedTuple, cast
 
 from pydantic import ConfigDict, Field
 from pydantic_core import ErrorDetails
@@ -22,20 +22,19 @@ STRICT = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
 """How every contract of a body reads: no coercion, unknown fields skipped, no body in an error."""
 
 
-class InputDetails(TypedDict, total=False):
-    """Parts of the input count; of several names, those that recorded bodies have."""
+class Details(TypedDict, total=False):
+    """Parts of the input or of the output count; which of them are whose says `Tokens`."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]  # pydantic's documented way to configure a TypedDict
 
     cached_tokens: Count | None
-
-
-class OutputDetails(TypedDict, total=False):
-    """Parts of the output count."""
-
-    __pydantic_config__ = STRICT  # type: ignore[misc]  # as above
-
+    text_tokens: Count | None
+    audio_tokens: Count | None
+    image_tokens: Count | None
     reasoning_tokens: Count | None
+    accepted_prediction_tokens: Count | None
+    rejected_prediction_tokens: Count | None
+    cache_write_tokens: Any  # no bucket has it; known so that it isn't taken for a doubled field
 
 
 class Usage(TypedDict, total=False):
@@ -48,12 +47,13 @@ class Usage(TypedDict, total=False):
     input_tokens: Count | None
     output_tokens: Count | None
     total_tokens: Count | None
-    prompt_tokens_details: InputDetails | None  # chat
-    input_tokens_details: InputDetails | None  # Responses, images
-    input_token_details: InputDetails | None  # audio
-    prompt_token_details: InputDetails | None  # assistants
-    completion_tokens_details: OutputDetails | None
-    output_tokens_details: OutputDetails | None
+    prompt_tokens_details: Details | None  # chat
+    input_tokens_details: Details | None  # Responses, images
+    input_token_details: Details | None  # audio
+    prompt_token_details: Details | None  # assistants
+    completion_tokens_details: Details | None
+    output_tokens_details: Details | None
+    output_token_details: Details | None
     seconds: Any
 
 
@@ -77,17 +77,21 @@ class Tokens(NamedTuple):
 
 NO_TOKENS = Tokens()
 
-_MONEY_KEYS = (
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "reasoning_tokens",
+_KINDS = ("text_", "audio_", "image_")
+_PARTS = {
+    "input_tokens": tuple(name for name in Tokens._fields if name.endswith("_input_tokens")),
+    "output_tokens": tuple(
+        name for name in Tokens._fields if name.endswith(("_output_tokens", "_prediction_tokens"))
+    ),
+}
+"""Whole -> the parts that lie inside it."""
+
+_DETAILS = (
+    *("prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details"),
+    *("completion_tokens_details", "output_tokens_details", "output_token_details"),
 )
-_QUOTED_MONEY_KEYS = tuple(f'"{key}"' for key in _MONEY_KEYS)
-_ONCE = frozenset((*_MONEY_KEYS, "usage"))
+_ONCE = frozenset(("usage", "seconds", *_DETAILS, *Usage.__annotations__, *Details.__annotations__))
+_NONE: Details = {}
 _REASONS = {
     "greater_than_equal": "tokens_negative",
     "less_than": "tokens_too_large",
@@ -109,30 +113,82 @@ def tokens_of(usage: Usage) -> Tokens:
     if read is None:
         read = get("input_tokens_details") or get("input_token_details") or get("prompt_token_details")
     if written is None:
-        written = get("output_tokens_details")
+        written = get("output_tokens_details") or get("output_token_details")
+    part: Callable[[str], Any] = (read or _NONE).get
+    made: Callable[[str], Any] = (written or _NONE).get
     return Tokens(
         counted_in,
         counted_out,
         get("total_tokens"),
-        read.get("cached_tokens") if read else None,
-        reasoning_output_tokens=written.get("reasoning_tokens") if written else None,
+        part("cached_tokens"),
+        part("text_tokens"),
+        part("audio_tokens"),
+        part("image_tokens"),
+        made("reasoning_tokens"),
+        made("text_tokens"),
+        made("audio_tokens"),
+        made("image_tokens"),
+        made("accepted_prediction_tokens"),
+        made("rejected_prediction_tokens"),
     )
 
 
 def contradictions(tokens: Tokens) -> str | None:
     """What can't be true of these counts, with both numbers; None when they agree."""
-    read, written, total, cached = tokens[:4]
-    reasoning = tokens.reasoning_output_tokens
-    found = []
-    if total is not None and read is not None and total != read + (written or 0):
-        found.append(f"total_tokens {total} != {read} + {'null' if written is None else written}")
-    if cached and read is not None and cached > read:
-        found.append(f"cached_input_tokens {cached} > input_tokens {read}")
-    if reasoning and written is not None and reasoning > written:
-        found.append(f"reasoning_output_tokens {reasoning} > output_tokens {written}")
+    read, written, total = tokens[:3]
+    if _agree(*tokens):
+        return None
+    found = [*_wrong_total(read, written, total), *_wrong_parts(tokens)]
     if any(count is not None and count >= IMPLAUSIBLE_COUNT for count in tokens):
         found.append("tokens_implausible")
     return "; ".join(found) if found else None
+
+
+def _agree(
+    read: int | None,
+    written: int | None,
+    total: int | None,
+    cached: int | None,
+    text: int | None,
+    audio: int | None,
+    image: int | None,
+    reasoning: int | None,
+    *made: int | None,
+) -> bool:
+    """The usual call in one look: a total that fits, and parts inside it."""
+    if read is None or total is None:
+        return False
+    told = written or 0
+    return (
+        total == read + told
+        and total < IMPLAUSIBLE_COUNT
+        and (cached or 0) <= read
+        and (text or 0) + (audio or 0) + (image or 0) <= read
+        and (reasoning or 0) <= told
+        and (not any(made) or sum(filter(None, made)) <= told)
+    )
+
+
+def _wrong_total(read: int | None, written: int | None, total: int | None) -> Iterator[str]:
+    if total is None or total == (read or 0) + (written or 0):
+        return
+    if read is not None or total < (written or 0):
+        in_words = ["null" if count is None else str(count) for count in (read, written)]
+        yield f"total_tokens {total} != {' + '.join(in_words)}"
+
+
+def _wrong_parts(tokens: Tokens) -> Iterator[str]:
+    for whole, names in _PARTS.items():
+        limit = getattr(tokens, whole)
+        parts = {name: count for name in names if (count := getattr(tokens, name))}
+        for name, count in parts.items():
+            if limit is None:
+                yield f"{name} {count} without {whole}"
+            elif count > limit:
+                yield f"{name} {count} > {whole} {limit}"
+        kinds = [count for name, count in parts.items() if name.startswith(_KINDS)]
+        if limit is not None and len(kinds) > 1 and sum(kinds) > limit >= max(kinds):
+            yield f"text, audio and image tokens {' + '.join(map(str, kinds))} > {whole} {limit}"
 
 
 def why_refused(error: ErrorDetails) -> str:
@@ -140,25 +196,28 @@ def why_refused(error: ErrorDetails) -> str:
     return _REASONS.get(error["type"], "tokens_not_integer")
 
 
-def is_doubled(text: str) -> bool:
+def is_doubled(text: str, usage: Usage | None) -> bool:
     """Whether an object in this JSON text names a money field twice, so that it says two things.
 
-    JSON parsers silently take the last. The cheap look first: a key that occurs once can't be doubled.
+    JSON parsers silently take the last. The cheap look first: behind the only `usage` there are as many
+    names of counts as `usage`, the object that the parser made, holds.
     """
     start = text.find('"usage"')
     if start < 0:
         return False
-    if text.find('"usage"', start + 7) < 0 and not _occurs_twice(text, start):
+    if text.find('"usage"', start + 7) < 0 and text.count('_tokens"', start) == _count_names(usage):
         return False
     return _is_doubled_somewhere(text)
 
 
-def _occurs_twice(text: str, start: int) -> bool:
-    count = text.count
-    for key in _QUOTED_MONEY_KEYS:  # noqa: SIM110  # a generator takes twice as long, on every event
-        if count(key, start) > 1:
-            return True
-    return False
+def _count_names(usage: Usage | None) -> int:
+    names = 0
+    for name, value in (usage or {}).items():
+        if value.__class__ is dict:
+            names += len(cast(Details, value))
+        elif name.endswith("_tokens"):
+            names += 1
+    return names
 
 
 def _is_doubled_somewhere(text: str) -> bool:

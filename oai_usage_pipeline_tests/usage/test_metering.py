@@ -29,6 +29,8 @@ def test_a_chat_completion_is_metered_with_every_column() -> None:
         is_stream=False,
         is_retrieval=False,
         response_id="chatcmpl-1",
+        tool_call_count=0,
+        is_content_filtered=False,
         input_tokens=10,
         output_tokens=5,
         total_tokens=15,
@@ -239,7 +241,7 @@ WITHOUT_TOKENS = {
     "error a text": ('{"error": "boom"}', "failed", "error"),
     "error of the gateway": ('{"statusCode": 429, "message": "Rate limit is exceeded."}', "failed", "429"),
     "images": ('{"created": 1, "data": [{"url": "x"}]}', "unit_billed", None),
-    "audio": ('{"text": "x"}', "unit_billed", None),
+    "audio": ('{"text": "x"}', "unit_billed", "units_missing"),
     "seconds": ('{"text": "x", "usage": {"type": "duration", "seconds": 27}}', "unit_billed", None),
     "moderation": (
         '{"id": "modr-1", "model": "m", "results": [{"flagged": false}]}',

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from oai_usage_pipeline.usage.answers import Answer, Unreadable
 from oai_usage_pipeline.usage.metering import meter
-from oai_usage_pipeline.usage.streams import events, read_tail, read_whole
+from oai_usage_pipeline.usage.server_events import events
+from oai_usage_pipeline.usage.streams import read_tail, read_whole
 from oai_usage_pipeline_tests.usage.bodies import DONE, USAGE, chunk
 
 LAST = chunk(USAGE, choices="[]")
