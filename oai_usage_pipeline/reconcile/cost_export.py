@@ -31,8 +31,8 @@ THEIR_COSTS = {
 
 BLOCKS = {"1": 1, "1K": 1_000, "1M": 1_000_000}
 
-_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d{1,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?")
-_US_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})( .*)?")
+_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d{1,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?", re.ASCII)
+_US_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})( .*)?", re.ASCII)
 _LARGEST = Decimal(10) ** 15
 
 

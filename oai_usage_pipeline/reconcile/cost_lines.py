@@ -52,6 +52,18 @@ class _Side:
             self.tokens = (self.tokens or 0) + row["token_count"]
         self.unpriced += row.get("unpriced_quantity") or 0
 
+    def merge(self, other: "_Side") -> None:
+        """Take in another subject."""
+        for costs, more in ((self.costs, other.costs), (self.estimates, other.estimates)):
+            for currency, cost in more.items():
+                costs[currency] = costs.get(currency, Decimal(0)) + cost
+        if other.tokens is not None:
+            self.tokens = (self.tokens or 0) + other.tokens
+        self.unpriced += other.unpriced
+
+
+_Sides = dict[str, _Side]
+
 
 @dataclass(frozen=True)
 class CostSides:
@@ -66,7 +78,7 @@ class CostSides:
 def cost_lines(sides: CostSides) -> list[VarianceLine]:
     """A line for each day, model and currency in which either side has cost.
 
-    Meters that fit no model of ours are lines of their own; provisioned units are compared as a whole.
+    Provisioned units are compared as a whole, and so are meters and models that fit each other by no name.
     """
     ours, theirs = _by_day(sides.ours), _by_day(sides.theirs.rows)
     lines = days_without_data("cost", set(ours), set(theirs), sides.incomplete_days, "the cost exports")
@@ -84,7 +96,7 @@ def _by_day(rows: pl.DataFrame) -> dict[date, list[Row]]:
     return found
 
 
-def _subjects(ours: Iterable[Row], theirs: Iterable[Row]) -> tuple[dict[str, _Side], dict[str, _Side]]:
+def _subjects(ours: Iterable[Row], theirs: Iterable[Row]) -> tuple[_Sides, _Sides]:
     our: dict[str, _Side] = defaultdict(_Side)
     their: dict[str, _Side] = defaultdict(_Side)
     for row in ours:
@@ -93,7 +105,26 @@ def _subjects(ours: Iterable[Row], theirs: Iterable[Row]) -> tuple[dict[str, _Si
     families = {subject.removeprefix("model ") for subject in our if subject.startswith("model ")}
     for row in theirs:
         their[_meter_subject(row["meter"], families)].add(row)
+    return _with_unmatched_together(our, their)
+
+
+def _with_unmatched_together(our: dict[str, _Side], their: dict[str, _Side]) -> tuple[_Sides, _Sides]:
+    """What has no partner by name on either side becomes one subject: their sums may still agree."""
+    ours_alone, theirs_alone = sorted(set(our) - set(their)), sorted(set(their) - set(our))
+    if not ours_alone or not theirs_alone:
+        return our, their
+    subject = f"{_listed(ours_alone)} and {_listed(theirs_alone)}"
+    for side, alone in ((our, ours_alone), (their, theirs_alone)):
+        together = _Side()
+        for each in alone:
+            together.merge(side.pop(each))
+        side[subject] = together
     return our, their
+
+
+def _listed(names: list[str]) -> str:
+    rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return ", ".join(names[:2]) + rest
 
 
 def _meter_subject(meter: str, families: set[str]) -> str:

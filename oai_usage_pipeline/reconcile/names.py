@@ -12,6 +12,9 @@ PROVISIONED = "provisioned throughput"
 _RELEASE = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{4})(-preview)?$")
 _COUNTER = re.compile(r"^\d{1,3}$")
 
+_CONTEXT_SIZE = re.compile(r"(?<!\d)(4|8|16|128)k$")
+_OTHER_NAMES = {"embeddingada": "textembeddingada002"}
+
 _METER_WORDS = {
     # What a meter's name says beside the model, in the spellings of Azure's retail prices (2023 to 2026).
     *("inp", "inpt", "input", "in", "outp", "outpt", "output", "out", "opt"),
@@ -49,10 +52,15 @@ def meter_family(meter: str, families: Iterable[str]) -> str | None:
     words = [word for word in re.split(r"[\s\-_]+", meter.lower()) if word and word not in _METER_WORDS]
     while words and re.fullmatch(r"\d{4}", words[-1]):
         words.pop()
-    wanted = _skeleton("".join(words))
-    return next((family for family in sorted(families) if _skeleton(family) == wanted), None)
+    by_skeleton = {_skeleton(family): family for family in sorted(families)}
+    exactly = by_skeleton.get(_skeleton("".join(words)))
+    if exactly or not words:
+        return exactly
+    # `gpt-4-8K` is for gpt-4, but `gpt-4-32K` for a model of that name.
+    words[-1] = _CONTEXT_SIZE.sub("", words[-1])
+    return by_skeleton.get(_skeleton("".join(words)))
 
 
 def _skeleton(name: str) -> str:
     letters = re.sub(r"[^a-z0-9.]", "", name.lower()).removeprefix("gpt")
-    return letters.replace("35turbo", "3.5turbo")
+    return _OTHER_NAMES.get(letters, letters).replace("35turbo", "3.5turbo")
