@@ -104,7 +104,7 @@ def import_(
     found = list(list_subscriptions(asked, entra_token(endpoint), endpoint))
     rows = new_subscriptions(found, folder)
     if not rows:
-        click.echo(f"{len(found):,} subscriptions in {service}; subscriptions.csv has them all.")
+        click.echo(f"Nothing is new: subscriptions.csv names every subscription of {service}.")
         return
     path = write_imported(rows, folder)
     show(f"New subscriptions of {service}", rows)

@@ -13,8 +13,16 @@ import polars as pl
 from oai_usage_pipeline.errors import ConfigurationError, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.reference.deployments import read_deployments
+from oai_usage_pipeline.reference.prices import price_rows
 from oai_usage_pipeline.reference.subscriptions import read_subscriptions
 from oai_usage_pipeline.tables import DEPLOYMENTS, PRICES, SUBSCRIPTIONS, TableContract
+
+READERS: tuple[tuple[TableContract, Callable[[Path], pl.DataFrame]], ...] = (
+    (SUBSCRIPTIONS, read_subscriptions),
+    (DEPLOYMENTS, read_deployments),
+    (PRICES, price_rows),
+)
+"""Each table of reference data and what reads its rows from a folder."""
 
 ATTEMPTS = 8
 """How often a landing looks again after another's commit before it gives up."""
@@ -43,7 +51,7 @@ def read_reference(folder: Path) -> list[tuple[TableContract, pl.DataFrame]]:
     """The rows that each table should have; raises ConfigurationError with the faults of all files."""
     rows: list[tuple[TableContract, pl.DataFrame]] = []
     faults: list[str] = []
-    for contract, read in _readers():
+    for contract, read in READERS:
         try:
             rows.append((contract, read(folder)))
         except ConfigurationError as error:
@@ -84,13 +92,3 @@ def _land_once(lake: Lake, contract: TableContract, rows: pl.DataFrame) -> Lande
 
 def _sorted(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.sort(rows.columns, nulls_last=False, maintain_order=True)
-
-
-def _readers() -> tuple[tuple[TableContract, Callable[[Path], pl.DataFrame]], ...]:
-    from oai_usage_pipeline.reference.prices import price_rows
-
-    return (
-        (SUBSCRIPTIONS, read_subscriptions),
-        (DEPLOYMENTS, read_deployments),
-        (PRICES, price_rows),
-    )
