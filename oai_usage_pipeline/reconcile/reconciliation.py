@@ -31,7 +31,7 @@ FOLDER = "reconciliation"
 
 @dataclass(frozen=True)
 class Total:
-    """What all comparisons of a measure add up to; lines without a second number are not in it."""
+    """What a measure adds up to over the days that both sides hold, whichever of them names the subject."""
 
     measure: str
     ours: Amount
@@ -69,13 +69,13 @@ class Reconciliation:
 
     @property
     def totals(self) -> list[Total]:
-        """By measure, over the lines that have both numbers."""
+        """By measure; what could not be compared is not in them."""
         sums: dict[str, Total] = {}
         for line in self.lines:
-            if line.difference is None or line.theirs is None:
+            if not line.is_compared or line.ours is line.theirs is None:
                 continue
             old = sums.get(line.measure, Total(line.measure, 0, 0, 0))
-            ours, theirs = old.ours + (line.ours or 0), old.theirs + line.theirs
+            ours, theirs = old.ours + (line.ours or 0), old.theirs + (line.theirs or 0)
             sums[line.measure] = Total(line.measure, ours, theirs, theirs - ours)
         return [sums[measure] for measure in sorted(sums)]
 

@@ -134,6 +134,18 @@ def test_the_order_of_files_and_rows_changes_nothing(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+def test_totals_hold_what_only_one_side_names(tmp_path: Path) -> None:
+    calls = [*CALLS, replace(HIDDEN, deployment="shadow")]
+    written(tmp_path / "reconciliation" / "metrics.json", measured(calls))
+    [total, _] = reconcile_folder(lake_of(tmp_path, calls), tmp_path).totals
+    assert (total.measure, total.ours, total.theirs, total.difference) == (
+        "input tokens",
+        10_000,
+        15_000,
+        5_000,
+    )
+
+
 def test_a_file_that_is_not_what_its_name_says_stops_the_folder(tmp_path: Path) -> None:
     written(tmp_path / "reconciliation" / "metrics.json", "[]")
     with pytest.raises(ConfigurationError, match="no answer of Azure Monitor"):
