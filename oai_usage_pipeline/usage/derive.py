@@ -1,22 +1,30 @@
 """Bronze rows become silver rows: at least one each, whatever they hold, with a status.
 
 Pure and deterministic: the same bronze gives the same silver. How a body is understood belongs in
-`metering` and below; which rows are derived, and where they go, belongs in `refresh`.
+`metering` and below, how an event of which shape is, in `shapes`; which rows are derived, and where
+they go, belongs in `refresh`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import polars as pl
 
 from oai_usage_pipeline.tables import EVENT_KEY, USAGE_EVENTS
-from oai_usage_pipeline.usage.event_times import read_event_times
+from oai_usage_pipeline.usage.columns import Envelope
+from oai_usage_pipeline.usage.event_times import read_event_times, when_made
 from oai_usage_pipeline.usage.metering import LONGEST_NAME, UsageRecord, meter
-from oai_usage_pipeline.usage.salvage import Salvaged, salvage
+from oai_usage_pipeline.usage.salvage import salvage
+from oai_usage_pipeline.usage.shapes import MARK, PARSER_FAILED, Call, Line, alone, lines_of
 
+_KEYS = (*EVENT_KEY, "enqueued_at", "enqueued_date")
+_COLUMNS = (*Envelope._fields[:-1], "body", "reason")
 _RECORD_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in UsageRecord._fields[:-1]}
-_MADE_HERE = (*EVENT_KEY, "event_index", "enqueued_at", "enqueued_date", "event_at", "usage_date")
-_NOT_YET = set(USAGE_EVENTS.schema) - {*_RECORD_SCHEMA, *_MADE_HERE, "subscription", "schema_version"}
-_PARSER_FAILED = UsageRecord(status="rejected", reason="parser_failed")
+_CALL_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in Call._fields}
+
+Others = dict[int, list[Line]]
+"""By number of the bronze row, the lines of events that are no reference envelopes in columns."""
 
 
 def derive(bronze: pl.DataFrame) -> pl.DataFrame:
@@ -24,51 +32,71 @@ def derive(bronze: pl.DataFrame) -> pl.DataFrame:
 
     No event can fail the batch: one that can't be read becomes a rejected row with a reason.
     """
-    salvaged = _salvage(bronze)
-    records = [
-        _meter(request, response) if at not in salvaged else salvaged[at].record
+    others = _others(bronze)
+    firsts = [
+        _meter(request, response) if at not in others else others[at][0].record
         for at, (request, response) in enumerate(zip(bronze["Request"], bronze["Response"], strict=True))
     ]
-    return _assemble(bronze, salvaged, records)
+    if all(len(lines) == 1 for lines in others.values()):
+        return _assemble(bronze, pl.lit(0), firsts, {at: lines[0] for at, lines in others.items()})
+    return _assemble(*_spread(bronze, firsts, others))
 
 
 def _meter(request: str | None, response: str | None) -> UsageRecord:
     try:
         return meter(request, response)
     except Exception:  # noqa: BLE001  # a bug that one body reaches must not stop the others
-        return _PARSER_FAILED
+        return PARSER_FAILED.record
 
 
-def _salvage(bronze: pl.DataFrame) -> dict[int, Salvaged]:
-    """By row number, the events that are not in columns."""
-    kept = bronze.select("body", "reason").with_row_index()
-    kept = kept.filter(pl.col("body").is_not_null() | pl.col("reason").is_not_null())
-    return {at: _salvage_one(body, reason) for at, body, reason in kept.iter_rows()}
+def _others(bronze: pl.DataFrame) -> Others:
+    kept = bronze.select(_COLUMNS).with_row_index()
+    is_other = pl.col("body").is_not_null() | pl.col("reason").is_not_null()
+    is_other |= pl.col("properties").str.starts_with(MARK).fill_null(value=False)
+    return {at: alone(partial(_lines, row)) for at, *row in kept.filter(is_other).iter_rows()}
 
 
-def _salvage_one(body: bytes | None, reason: str | None) -> Salvaged:
-    try:
+def _lines(row: Sequence[Any]) -> list[Line]:
+    *columns, body, reason = row
+    if body is not None or reason is not None:
         return salvage(body, reason)
-    except Exception:  # noqa: BLE001  # as above
-        return Salvaged(_PARSER_FAILED)
+    return lines_of(Envelope(*columns))
+
+
+def _spread(
+    bronze: pl.DataFrame, firsts: Iterable[UsageRecord], others: Others
+) -> tuple[pl.DataFrame, pl.Series, list[UsageRecord], dict[int, Line]]:
+    """Rows, their numbers within their events, records and lines, where events have several records."""
+    rows: list[int] = []
+    numbers: list[int] = []
+    records: list[UsageRecord] = []
+    lines: dict[int, Line] = {}
+    for at, first in enumerate(firsts):
+        found = others.get(at, ())
+        lines |= enumerate(found, len(rows))
+        rows += [at] * (len(found) or 1)
+        numbers += range(len(found) or 1)
+        records += [line.record for line in found] or [first]
+    return bronze[rows], pl.Series(numbers, dtype=pl.Int32()), records, lines
 
 
 def _assemble(
-    bronze: pl.DataFrame, salvaged: dict[int, Salvaged], records: list[UsageRecord]
+    bronze: pl.DataFrame, numbers: pl.Series | pl.Expr, records: list[UsageRecord], lines: dict[int, Line]
 ) -> pl.DataFrame:
-    callers = _with(bronze["AppSubscriptionKey"], {at: found.subscription for at, found in salvaged.items()})
+    """Silver of one line for each row given; rows that `lines` doesn't name are reference envelopes."""
     return (
-        bronze.select(*EVENT_KEY, "enqueued_at", "enqueued_date")
+        bronze.select(_KEYS)
         .hstack(_usage_columns(records))
-        .hstack(_clock(bronze, salvaged))
+        .rename({"user_id": "named_user"})
+        .hstack(_call_columns(bronze, lines))
+        .hstack(_clock(bronze, records, lines))
         .with_columns(
-            event_index=pl.lit(0, pl.Int32()),
+            event_index=numbers,
             usage_date=pl.col("event_at").dt.date(),
-            subscription=pl.when(callers != "").then(callers.str.slice(0, LONGEST_NAME)),
+            user_id=pl.coalesce("user_id", "named_user"),
             reason=_reason(),
             schema_version=pl.lit(USAGE_EVENTS.version, pl.Int32()),
         )
-        .with_columns(pl.lit(None).alias(name) for name in _NOT_YET)
         .select(pl.col(name).cast(dtype) for name, dtype in USAGE_EVENTS.schema.items())
     )
 
@@ -77,7 +105,7 @@ def _usage_columns(records: list[UsageRecord]) -> pl.DataFrame:
     try:
         return _frame(records)
     except Exception:  # noqa: BLE001  # one value that no column holds must not cost the others
-        return _frame([record if _fits(record) else _PARSER_FAILED for record in records])
+        return _frame([record if _fits(record) else PARSER_FAILED.record for record in records])
 
 
 def _fits(record: UsageRecord) -> bool:
@@ -96,18 +124,39 @@ def _frame(records: list[UsageRecord]) -> pl.DataFrame:
     return pl.DataFrame([pl.Series(name, values, dtype) for (name, dtype), values in named])
 
 
-def _clock(bronze: pl.DataFrame, salvaged: dict[int, Salvaged]) -> pl.DataFrame:
-    times = _with(bronze["EventTime"], {at: found.event_time for at, found in salvaged.items()})
+def _call_columns(bronze: pl.DataFrame, lines: dict[int, Line]) -> pl.DataFrame:
+    """What the gateway knows of each call; of a reference envelope only who called."""
+    callers = bronze["AppSubscriptionKey"]
+    usual = bronze.select(
+        event_shape=pl.lit("reference"),
+        subscription=pl.when(callers != "").then(callers.str.slice(0, LONGEST_NAME)),
+    )
+    nothing = [
+        pl.Series(name, [], dtype).extend_constant(None, len(bronze)) for name, dtype in _CALL_SCHEMA.items()
+    ]
+    columns = {series.name: series for series in (*nothing, *usual)}
+    values = zip(*(line.call for line in lines.values()), strict=True) if lines else [()] * len(columns)
+    return pl.DataFrame(
+        [_with(column, lines, found) for column, found in zip(columns.values(), values, strict=True)]
+    )
+
+
+def _clock(bronze: pl.DataFrame, records: list[UsageRecord], lines: dict[int, Line]) -> pl.DataFrame:
+    times = _with(bronze["EventTime"], lines, [line.event_time for line in lines.values()])
     clock = read_event_times(times, bronze["enqueued_at"])
     # Of an event that couldn't be opened at all, it is no news that its time is missing.
-    unopened = {at: None for at, found in salvaged.items() if found.record.status == "rejected"}
-    return clock.with_columns(_with(clock["remark"], unopened))
+    unopened = [
+        at for at, line in lines.items() if line.record.status == "rejected" and line.event_time is None
+    ]
+    clock = clock.with_columns(_with(clock["remark"], unopened, [None] * len(unopened)))
+    made = {at: record.created_at for at, record in enumerate(records) if record.is_retrieval}
+    return when_made(clock, made) if made else clock
 
 
-def _with(column: pl.Series, replaced: Mapping[int, str | None]) -> pl.Series:
-    if not replaced:
+def _with(column: pl.Series, rows: Iterable[int], values: Sequence[Any]) -> pl.Series:
+    if not values:
         return column
-    return column.scatter(list(replaced), pl.Series(list(replaced.values()), dtype=pl.String()))
+    return column.scatter(list(rows), pl.Series(values, dtype=column.dtype))
 
 
 def _reason() -> pl.Expr:

@@ -1,46 +1,23 @@
-"""The reference envelope: the four fields that the gateway's policy logs for every call.
+"""Opening events: bytes become columns of bronze, or a reason why they can't.
 
-Here bytes become columns of bronze, or a reason why they can't. What the Request and Response
-texts mean belongs in `bodies`, `streams` and `metering`; secrets belong in `fingerprint`.
+Here is what holds for the bytes of any event. Which fields an event of which shape has belongs in
+`shapes`, what the Request and Response texts mean in `bodies`, `streams` and `metering`; secrets
+belong in `fingerprint`.
 """
 
-import json
-from typing import Any, NamedTuple
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
-from typing_extensions import TypedDict
 
-FIELDS = ("EventTime", "AppSubscriptionKey", "Request", "Response")
+from oai_usage_pipeline.usage.columns import FIELDS, NOT_TEXT, Envelope
+from oai_usage_pipeline.usage.shapes import open_array, open_fields, shape_of
+from oai_usage_pipeline.usage.shapes.reference import EnvelopeContract
+
+__all__ = ["FIELDS", "TRUNCATED", "Envelope", "open_envelope", "open_partly"]
 
 TRUNCATED = "envelope_truncated"
 """The reason of an envelope that was cut: the gateway cuts a message at 200 KB in silence."""
-
-
-class Envelope(NamedTuple):
-    """One event as bronze keeps it; with a `reason`, no column is set and the raw bytes are kept.
-
-    `properties` is the JSON object of every field besides the four, or None when there is none.
-    """
-
-    EventTime: str | None = None
-    AppSubscriptionKey: str | None = None
-    Request: str | None = None
-    Response: str | None = None
-    properties: str | None = None
-    reason: str | None = None
-
-
-class EnvelopeContract(TypedDict, total=False):
-    """What a readable envelope holds: texts, never nested JSON; other fields are kept, not judged."""
-
-    __pydantic_config__ = ConfigDict(strict=True, extra="allow", hide_input_in_errors=True)  # type: ignore[misc]  # pydantic's documented way to configure a TypedDict
-
-    EventTime: str | None
-    AppSubscriptionKey: str | None
-    Request: str | None
-    Response: str | None
-
 
 # The validator beneath the adapter: a call less on a path that every event takes.
 _validate_json = TypeAdapter(EnvelopeContract).validator.validate_json
@@ -50,47 +27,23 @@ _LONGEST_CHARACTER = 12
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_NOT_TEXT = {
-    "EventTime": "event_time_not_text",
-    "AppSubscriptionKey": "subscription_key_not_text",
-    "Request": "request_not_text",
-    "Response": "response_not_text",
-}
 
 
 def open_envelope(body: bytes) -> Envelope:
     """Read the body of one event; never raises, whatever the bytes.
 
     A UTF-8 mark at the start and UTF-16 with its mark are read; an EventTime that is a number is
-    kept as its text. Everything else that is no reference envelope comes back as a `reason`.
+    kept as its text. What is no event of a known shape, nor an array of them, comes back as a `reason`.
     """
     try:
         fields: dict[str, Any] = _validate_json(body)
     except ValidationError as error:
         return _open_otherwise(body, error)
-    return _columns(fields)
-
-
-def _columns(fields: dict[str, Any]) -> Envelope:
     get = fields.get
     envelope = Envelope(get("EventTime"), get("AppSubscriptionKey"), get("Request"), get("Response"))
     if len(fields) == len(FIELDS) and None not in envelope[: len(FIELDS)]:
         return envelope
-    others = {name: value for name, value in fields.items() if name not in FIELDS}
-    if len(others) == len(fields):
-        return Envelope(reason="envelope_unknown")
-    return _with_properties(envelope, others)
-
-
-def _with_properties(envelope: Envelope, others: dict[str, Any]) -> Envelope:
-    if not others:
-        return envelope
-    try:
-        # NaN and Infinity are no JSON, though lenient parsers let them in.
-        text = json.dumps(others, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (ValueError, RecursionError):
-        return Envelope(reason="envelope_not_json")
-    return envelope._replace(properties=text)
+    return open_fields(fields)
 
 
 def _open_otherwise(body: bytes, error: ValidationError) -> Envelope:
@@ -117,15 +70,20 @@ def _open_utf16(body: bytes) -> Envelope:
 
 def _open_with_wrong_types(body: bytes, errors: list[ErrorDetails]) -> Envelope:
     if errors[0]["type"] == "dict_type":
-        return Envelope(reason="envelope_not_object")
+        return _open_no_object(body)
     wrong = [str(error["loc"][0]) for error in errors]
     if wrong != ["EventTime"]:
-        return Envelope(reason=_NOT_TEXT[next(name for name in wrong if name != "EventTime")])
-    fields = json.loads(body)
+        return Envelope(reason=NOT_TEXT[next(name for name in wrong if name != "EventTime")])
+    fields = from_json(body)
     if type(fields["EventTime"]) is not int:
         return Envelope(reason="event_time_not_text")
     # An epoch is no text, but only the clock is lost with it, not the call.
-    return _columns(fields | {"EventTime": str(fields["EventTime"])})
+    return open_fields(fields)
+
+
+def _open_no_object(body: bytes) -> Envelope:
+    events = from_json(body)
+    return open_array(events) if isinstance(events, list) else Envelope(reason="envelope_not_object")
 
 
 def _why_not_json(body: bytes, detail: str) -> str:
@@ -149,8 +107,8 @@ def _why_not_json(body: bytes, detail: str) -> str:
 def open_partly(body: bytes) -> dict[str, Any] | None:
     """The fields of an envelope that was cut, the last one perhaps only in part; None if none was cut.
 
-    Tells a cut from damage: what is there must be right to its last byte, and one of the four
-    fields must have been reached.
+    Tells a cut from damage: what is there must be right to its last byte, and enough of it must have
+    been reached to know its shape.
     """
     if not _ends_too_early(body):
         return None
@@ -158,7 +116,7 @@ def open_partly(body: bytes) -> dict[str, Any] | None:
         fields = from_json(body, allow_partial="trailing-strings", allow_inf_nan=False)
     except ValueError:
         return None
-    return fields if isinstance(fields, dict) and not fields.keys().isdisjoint(FIELDS) else None
+    return fields if isinstance(fields, dict) and shape_of(fields) else None
 
 
 def _ends_too_early(body: bytes) -> bool:

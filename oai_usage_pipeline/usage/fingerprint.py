@@ -1,7 +1,7 @@
 """A caller's key becomes a fingerprint, here and nowhere else, before anything is written.
 
 A fingerprint is keyed (HMAC-SHA256 with the pepper), so that a list of keys can't be tried against
-it. What an envelope is belongs in `envelope`; finding keys in unreadable bytes in `key_fields`.
+it. Which columns there are belongs in `columns`, finding keys in unreadable bytes in `key_fields`.
 """
 
 import hmac
@@ -9,8 +9,11 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from oai_usage_pipeline.usage.envelope import Envelope
+from pydantic_core import from_json
+
+from oai_usage_pipeline.usage.columns import Envelope
 from oai_usage_pipeline.usage.key_fields import scrub_key_fields, scrub_texts, searched_forms
+from oai_usage_pipeline.usage.key_objects import scrub_object
 from oai_usage_pipeline.usage.key_search import names_key
 
 _REMEMBERED_KEYS = 4096
@@ -79,10 +82,16 @@ class KeyFingerprint:
         event_time, request, response, properties = scrub_texts(
             (event_time, request, response, properties), self.of
         )
-        if properties:
-            body = properties.encode("utf-8", "surrogatepass")
-            properties = self.scrub_unreadable(body).decode("utf-8", "surrogatepass")
+        properties = properties and self._without_fields(properties)
         return Envelope(event_time, sealed.AppSubscriptionKey, request, response, properties, sealed.reason)
+
+    def _without_fields(self, properties: str) -> str:
+        body = properties.encode("utf-8", "surrogatepass")
+        scrubbed = self.scrub_unreadable(body)
+        if scrubbed == body or _is_json(scrubbed) or not _is_json(body):
+            return scrubbed.decode("utf-8", "surrogatepass")
+        # A text that ends in a key's name had what follows taken for its value.
+        return scrub_object(properties, self.of)
 
     def _known(self, key: str) -> _Known:
         return self._remembered(key) if len(key) <= _LONGEST_REMEMBERED_KEY else self._know(key)
@@ -99,3 +108,11 @@ def _without(text: str, forms: tuple[str, ...], mark: str) -> str:
         if form in text:
             text = text.replace(form, mark)
     return text
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        from_json(body)
+    except ValueError:
+        return False
+    return True

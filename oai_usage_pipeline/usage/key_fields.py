@@ -54,7 +54,7 @@ def scrub_texts(texts: Sequence[str | None], fingerprint: Callable[[str], str]) 
         text and _scrub_words(text, fingerprint, found) if names_key(text) else text for text in texts
     ]
     marks = {form: mark for key, mark in found.items() for form in searched_forms(key)}
-    return [text and _without_words(text, marks) for text in scrubbed] if marks else scrubbed
+    return [text and without_words(text, marks) for text in scrubbed] if marks else scrubbed
 
 
 def searched_forms(key: str) -> tuple[str, ...]:
@@ -110,7 +110,8 @@ def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, 
     return b"".join((*replaced, body[done:])).decode("utf-8", "surrogatepass") if replaced else text
 
 
-def _without_words(text: str, marks: dict[str, str]) -> str:
+def without_words(text: str, marks: dict[str, str]) -> str:
+    """`text` with each of the words that `marks` knows replaced."""
     if len(marks) > _MOST_SEARCHED_KEYS:
         return _TEXT_TOKEN.sub(lambda word: marks.get(word[0], word[0]), text)
     for word, mark in marks.items():

@@ -1,6 +1,7 @@
 """Bronze to silver: every row has its row, whatever it holds; cut events are salvaged."""
 
 import json
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
@@ -32,7 +33,10 @@ KEYS = KeyFingerprint(b"pepper")
 
 def test_a_usual_event_becomes_a_metered_row_with_every_column() -> None:
     (row,) = derive(bronze({"sequence_number": 7})).to_dicts()
-    assert row == {
+    of_the_body = ("finish_reasons", "tool_call_count", "is_content_filtered")
+    known = {name: value for name, value in row.items() if value is not None and name not in of_the_body}
+    assert known.pop("is_retrieval") is False
+    assert known == {
         "event_hub": "hub",
         "incarnation": "2026-01-01T00:00:00Z",
         "partition_id": "0",
@@ -42,21 +46,19 @@ def test_a_usual_event_becomes_a_metered_row_with_every_column() -> None:
         "enqueued_date": ENQUEUED_AT.date(),
         "event_at": ENQUEUED_AT.replace(hour=11, minute=59, second=58, microsecond=123_456),
         "usage_date": ENQUEUED_AT.date(),
+        "event_shape": "reference",
         "subscription": FINGERPRINT,
         "user_id": "u-1",
         "operation": "chat.completions",
         "object": "chat.completion",
         "model": "gpt-4o-2024-08-06",
-        "deployment": None,
+        "request_model": "my-deployment",
         "is_stream": False,
         "response_id": "chatcmpl-1",
         "input_tokens": 10,
         "output_tokens": 5,
         "total_tokens": 15,
-        "cached_input_tokens": None,
-        "reasoning_output_tokens": None,
         "status": "metered",
-        "reason": None,
         "schema_version": USAGE_EVENTS.version,
     }
 
@@ -146,6 +148,30 @@ def test_a_key_that_scrubbing_overlooked_never_reaches_silver() -> None:
 def salvaged(body: bytes) -> dict[str, object]:
     (row,) = derive(bronze(unreadable(KEYS.scrub_unreadable(body), open_envelope(body).reason))).to_dicts()
     return row
+
+
+def test_the_same_call_logged_twice_is_two_rows() -> None:
+    silver = derive(bronze({}, {}))
+    assert silver["response_id"].to_list() == ["chatcmpl-1", "chatcmpl-1"]
+    assert silver["sequence_number"].to_list() == [0, 1]
+
+
+def test_all_fetches_of_a_response_lie_on_the_call_that_made_it() -> None:
+    made = '{"id": "resp_1", "object": "response", "created_at": 1777500000, "status": "completed", '
+    made += '"model": "gpt-4o", "output": [], "usage": {"input_tokens": 1, "output_tokens": 1}}'
+    call = {
+        "Request": '{"model": "gpt-4o", "input": "Hi"}',
+        "EventTime": "2026-04-29T22:00:01Z",
+        "Response": made,
+    }
+    fetches = [{"Request": request, "Response": made} for request in (None, "")]
+    silver = derive(bronze(call, *fetches))
+    assert silver["is_retrieval"].to_list() == [False, True, True]
+    assert silver["event_at"].to_list() == [
+        datetime(2026, 4, 29, 22, 0, 1, tzinfo=UTC),
+        *[datetime(2026, 4, 29, 22, 0, tzinfo=UTC)] * 2,
+    ]
+    assert silver["usage_date"].unique().to_list() == [date(2026, 4, 29)]
 
 
 def test_an_event_cut_at_the_gateways_limit_keeps_all_but_its_counts() -> None:

@@ -1,5 +1,7 @@
 """Opening envelopes: what is kept as columns, and why everything else is not."""
 
+import base64
+import gzip
 import json
 import random
 
@@ -16,18 +18,27 @@ UNREADABLE = {
     "null": (b"null", "envelope_not_object"),
     "a bare string": (b'"EventTime"', "envelope_not_object"),
     "a bare number": (b"12", "envelope_not_object"),
-    "an array of events": (b"[" + envelope() + b"]", "envelope_not_object"),
+    "an array of other things": (b'[1, "x", [], {"y": 1}]', "envelope_not_object"),
     "an empty array": (b"[]", "envelope_not_object"),
     "an empty object": (b"{}", "envelope_unknown"),
     "records": (b'{"records": [{"time": "x"}]}', "envelope_unknown"),
-    "fields in another case": (b'{"eventTime": "x", "request": "y"}', "envelope_unknown"),
+    "records of another service": (b'{"records": [{"category": "AuditEvent"}]}', "envelope_unknown"),
+    "one field in another case": (b'{"request": "y"}', "envelope_unknown"),
+    "fields in upper case": (b'{"EVENTTIME": "x", "REQUEST": "y"}', "envelope_unknown"),
+    "a camel case response that is an object": (
+        b'{"eventTime": "x", "response": {}}',
+        "response_not_text",
+    ),
+    "a time in camel case that is a fraction": (b'{"eventTime": 1.5, "response": ""}', "event_time_not_text"),
     "plain text": (b"hello", "envelope_not_json"),
     "two objects": (envelope() + envelope(), "envelope_not_json"),
     "trailing garbage": (envelope() + b" x", "envelope_not_json"),
     "a raw control character": (b'{"EventTime": "a\x00b"}', "envelope_not_json"),
     "invalid UTF-8": (b'{"EventTime": "\xff"}', "envelope_not_utf8"),
     "overlong UTF-8": (b'{"EventTime": "\xc0\xaf"}', "envelope_not_utf8"),
-    "gzip": (b"\x1f\x8b\x08\x00\x00\x00", "envelope_not_utf8"),
+    "gzip": (gzip.compress(envelope(), mtime=0), "envelope_not_utf8"),
+    "a compression bomb": (gzip.compress(b"0" * 10_000_000, mtime=0), "envelope_not_utf8"),
+    "base64": (base64.b64encode(envelope()), "envelope_not_json"),
     "odd UTF-16": (b"\xff\xfe{", "envelope_not_utf8"),
     "a lone surrogate": (b'{"Response": "\\ud83d", "EventTime": "x"}', "envelope_lone_surrogate"),
     "nesting 300": (b'{"Response": "", "x": ' + b"[" * 300 + b"]" * 300 + b"}", "envelope_too_deep"),
@@ -68,6 +79,17 @@ def test_every_other_field_is_kept_in_properties() -> None:
         "nested": {"n": [1, 2.5, "ü", None]},
     }
     assert opened._replace(properties=None) == open_envelope(envelope())
+
+
+def test_a_megabyte_is_opened_like_a_byte() -> None:
+    long = "x" * 1024 * 1024
+    assert open_envelope(envelope(Request=long)).Request == long
+
+
+@pytest.mark.parametrize("key", [None, "", "unknown", "k" * 10_000, "line\nbreak"])
+def test_whatever_the_key_is_the_envelope_is_readable(key: str | None) -> None:
+    opened = open_envelope(envelope(AppSubscriptionKey=key))
+    assert (opened.AppSubscriptionKey, opened.reason) == (key, None)
 
 
 def test_missing_and_null_fields_are_null() -> None:
