@@ -21,6 +21,7 @@ KEYS = [
     "C0h3pQbW2mYr8sXv5tZu9wAe1dFg4jKl7nMo6iPqRsT=",
     "C0h3pQbW2mYr8+Xv5tZu9wAe1/Fg4jKl7nMo6iPqRsTuVw==",
     "sk-proj-C0h3pQbW2mYr8sXv5tZu9wAe1dFg4jKl7nMo6iPqRsTuVw",
+    "pQ-x_8RzT4w-Yb7NcP3sLf6_HgD1aEe-k9Jx2mVq8Rz",
     "A1b2C3d4E5f6G7h8I9j0" * 4 + "ACOG",
 ]
 NAMES = [
@@ -29,6 +30,8 @@ NAMES = [
     "8b1a9953-c461-4f2a-8e3d-6b7c8d9e0f1a",
     "customer-support-production-westeurope-01",
     "Customer_Support_Production_WestEurope_01",
+    "Checkout2-WestEuropeProduction-GptTeam-B1",
+    "8B1A9953-C461-4F2A-8E3D-6B7C8D9E0F1A",
     "v1-3a6dfa79ef2d5af3b83d44f9220f491f",
     "v12-3a6dfa79ef2d5af3b83d44f9220f491f",
     "Team Müller (EMEA) & friends, second quarter",
