@@ -80,7 +80,7 @@ def _priced(rows: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
     """Quantities with their price and cost; each distinct use is matched once."""
     rows = with_period(rows, prices)
     keys = rows.select(*_USE, "deployment_reason").unique()
-    found = matches((Use(*key) for key in keys.select(_USE).iter_rows()), prices)
+    found = matches([Use(*key) for key in keys.select(_USE).iter_rows()], prices)
     known = keys.hstack(_with_the_deployments_reason(keys.hstack(found)).select(found.columns))
     rows = rows.join(known, on=[*_USE, "deployment_reason"], how="left", nulls_equal=True)
     return _costed(rows.drop("period", "deployment_reason"))

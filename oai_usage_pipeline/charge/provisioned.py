@@ -79,7 +79,8 @@ def shared_rows(
     weights: dict[tuple[int, datetime], list[tuple[int, int]]] = defaultdict(list)
     for number, at, index, weight in used.select("deployment_row", "hour_at", "index", "weight").iter_rows():
         weights[number, at].append((index, weight))
-    rates, known = PriceList(prices), deployments.rows(named=True)
+    rates = PriceList(prices.filter(pl.col("bucket") == BUCKET))
+    known = deployments.rows(named=True)
     paid = set(_paid_hours(known, day, until))
     shared: list[tuple[Any, ...]] = []
     idle: list[dict[str, Any]] = []

@@ -215,6 +215,13 @@ class LakeTable:
         return dict(files.group_by(day).agg(pl.col("num_records").sum()).iter_rows())
 
     @_explained
+    def files_by_day(self) -> dict[str, list[str]]:
+        """Names of the files that hold each day's rows, from the log alone; rows written anew have others."""
+        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+        day = pl.col(f"partition.{self.contract.day_column}").cast(pl.String)
+        return dict(files.group_by(day).agg(pl.col("path").sort()).iter_rows())
+
+    @_explained
     def row_count(self) -> int:
         """Number of rows, from the log's statistics alone."""
         return int(self._handle.count())
