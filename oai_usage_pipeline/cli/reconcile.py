@@ -99,7 +99,7 @@ def _show(found: "Reconciliation") -> None:
         show("Our totals and theirs", [_shown(line) for line in found.lines], group_by="day")
     for sentence in found.findings:
         click.echo(sentence)
-    click.echo(found.summary)
+    click.echo(found.sentence)
 
 
 def _shown(line: "VarianceLine") -> _ShownLine:

@@ -128,7 +128,7 @@ def _requests_tell(evidence: Evidence, lack: str) -> Verdict | None:
 
 
 def _ours_tell(evidence: Evidence, lack: str) -> Verdict:
-    requests_agree = evidence.our_requests is not None and evidence.their_requests is not None
+    ours, theirs = evidence.our_requests, evidence.their_requests
     if evidence.unestimated_count:
         return Verdict(
             UNMETERED, f"{lack}, and {evidence.unestimated_count:,} unmetered calls have no estimate"
@@ -141,9 +141,9 @@ def _ours_tell(evidence: Evidence, lack: str) -> Verdict:
     if evidence.unread_count:
         return Verdict(UNREAD, f"{lack}, and {evidence.unread_count:,} calls are pending or were rejected")
     explained = f", of which estimates explain {shown(evidence.estimate)}" if evidence.estimate else ""
-    if not requests_agree:
+    if ours is None or theirs is None:
         return Verdict(BYPASS, f"{lack}{explained}, and nothing on our side accounts for it")
-    return Verdict(UNEXPLAINED, f"{lack}{explained}, although the requests agree")
+    return Verdict(UNEXPLAINED, f"{lack}{explained}, although they count {theirs:,} requests, we {ours:,}")
 
 
 def _we_have_more(evidence: Evidence) -> Verdict:

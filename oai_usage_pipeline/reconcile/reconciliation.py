@@ -85,8 +85,8 @@ class Reconciliation:
         return [f"{line.cause}: {line.sentence}" for line in self.lines if line.cause != "agrees"]
 
     @property
-    def summary(self) -> str:
-        """One sentence."""
+    def sentence(self) -> str:
+        """What came of it, in a sentence or two."""
         if not self.files:
             return (
                 f"Nothing to reconcile: there are no metrics*.json and no cost*.csv in the folder {FOLDER}."
@@ -106,7 +106,7 @@ class Reconciliation:
         """Plain data for JSON: money and shares as text, since JSON's numbers are floats to many readers."""
         return {
             "holds": self.holds,
-            "summary": self.summary,
+            "sentence": self.sentence,
             "tolerance_percent": str(self.tolerance),
             "files": list(self.files),
             "totals": [_plain(asdict(each)) for each in self.totals],

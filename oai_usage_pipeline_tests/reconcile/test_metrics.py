@@ -90,6 +90,9 @@ def test_only_days_that_the_spans_cover_are_whole(tmp_path: Path) -> None:
     evening = answer([series("GeneratedTokens", {NOON: 1})], f"{DAY}T13:00:00Z/2026-03-11T00:00:00Z")
     a, b = written(tmp_path / "a.json", morning), written(tmp_path / "b.json", evening)
     assert read_metrics([a]).whole_days == frozenset()
+    assert read_metrics([b]).whole_days == frozenset()
+    too_late = written(tmp_path / "c.json", evening.replace("2026-03-11T00", "2026-03-12T00"))
+    assert read_metrics([too_late]).whole_days == frozenset()
     assert read_metrics([b, a]).whole_days == {DAY}
 
 

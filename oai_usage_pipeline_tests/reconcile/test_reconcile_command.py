@@ -118,7 +118,7 @@ def test_a_folder_is_read_by_its_files_names(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
     found = reconcile_folder(lake_of(tmp_path, CALLS), tmp_path / "absent")
     assert (found.files, found.lines, found.totals, found.findings) == ((), (), [], [])
-    assert found.summary.startswith("Nothing to reconcile")
+    assert found.sentence.startswith("Nothing to reconcile")
     assert not found.holds
 
 

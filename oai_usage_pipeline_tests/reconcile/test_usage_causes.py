@@ -43,7 +43,7 @@ def test_equal_totals_agree(tmp_path: Path) -> None:
     assert (lines["output tokens"].difference, lines["output tokens"].percent) == (0, Decimal(0))
     assert lines["input tokens"].subject == "deployment chat"
     assert found.holds
-    assert found.summary == "All 2 comparisons agree within 0.5 %."
+    assert found.sentence == "All 2 comparisons agree within 0.5 %."
 
 
 @pytest.mark.parametrize(("extra", "cause"), [(50, "agrees"), (51, "calls that bypass the gateway")])
@@ -150,7 +150,13 @@ def test_a_difference_that_nothing_accounts_for_is_called_unexplained(tmp_path: 
     text = measured([*CALLS[:9], replace(CALLS[9], input_tokens=9_000)])
     line = by_measure(reconciled(tmp_path, CALLS, text))["input tokens"]
     assert line.cause == "unexplained"
-    assert "8,000 missing, although the requests agree" in line.sentence
+    assert "8,000 missing, although they count 10 requests, we 10" in line.sentence
+
+
+def test_more_tokens_in_fewer_requests_are_no_bypass(tmp_path: Path) -> None:
+    line = by_measure(reconciled(tmp_path, CALLS, measured([Call(20_000, 4_000)])))["input tokens"]
+    assert line.cause == "unexplained"
+    assert "they count 1 requests, we 10" in line.sentence
 
 
 def test_more_on_our_side_was_counted_twice_or_is_outside_their_scope(tmp_path: Path) -> None:
@@ -182,7 +188,7 @@ def test_a_day_without_metrics_is_said_and_not_taken_for_zero(tmp_path: Path) ->
     assert line.cause == "no data on their side"
     assert (line.ours, line.theirs, line.difference) == (None, None, None)
     assert found.holds
-    assert found.summary == "All 2 comparisons agree within 0.5 %. 1 could not be compared."
+    assert found.sentence == "All 2 comparisons agree within 0.5 %. 1 could not be compared."
     [finding] = found.findings
     assert finding.startswith(
         "no data on their side: 2026-03-11, whole day, tokens: the metrics hold nothing"
@@ -201,7 +207,7 @@ def test_nothing_in_common_does_not_hold(tmp_path: Path) -> None:
     empty = answer([series("ProcessedPromptTokens", {})])
     found = reconciled(tmp_path, CALLS, empty)
     assert not found.holds
-    assert found.summary.startswith("Nothing was compared")
+    assert found.sentence.startswith("Nothing was compared")
 
 
 def test_days_are_utc_on_both_sides(tmp_path: Path) -> None:
@@ -225,6 +231,12 @@ def test_the_reference_table_tells_the_model_of_a_deployment(tmp_path: Path) -> 
     row = dict.fromkeys(DEPLOYMENTS.schema) | {"deployment": "Chat", "model": "gpt-4o"}
     lake.table(DEPLOYMENTS).append(pl.DataFrame([row], schema=DEPLOYMENTS.schema), {})
     found = reconcile_files(lake, [file], [])
+    assert {(line.subject, line.cause) for line in found.lines} == {("model gpt-4o", "agrees")}
+
+
+def test_a_deployment_named_like_its_model_is_taken_for_it(tmp_path: Path) -> None:
+    text = measured([replace(call, deployment="gpt-4o") for call in CALLS], ("ModelDeploymentName",))
+    found = reconciled(tmp_path, [replace(call, deployment=None) for call in CALLS], text)
     assert {(line.subject, line.cause) for line in found.lines} == {("model gpt-4o", "agrees")}
 
 
