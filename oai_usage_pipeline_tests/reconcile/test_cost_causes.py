@@ -118,9 +118,13 @@ def test_provisioned_units_are_compared_as_a_whole(tmp_path: Path) -> None:
     provisioned = (
         costs(CALLS[:1])
         .head(1)
-        .with_columns(bucket=pl.lit("provisioned"), quantity=None, cost=pl.lit(Decimal(240)))
+        .with_columns(bucket=pl.lit("provisioned"), quantity=None, cost=pl.lit(Decimal(180)))
     )
-    ours = pl.concat([costs(CALLS), provisioned.cast(costs(CALLS).schema)])
+    idle = provisioned.with_columns(
+        bucket=pl.lit("provisioned_idle"), model=pl.lit("gpt-4.1"), cost=pl.lit(Decimal(60))
+    )
+    schema = costs(CALLS).schema
+    ours = pl.concat([costs(CALLS), provisioned.cast(schema), idle.cast(schema)])
     found = reconciled(tmp_path, CALLS, rows, ours)
     assert {(line.subject, line.cause) for line in found.lines} == {
         (MODEL, "agrees"),
