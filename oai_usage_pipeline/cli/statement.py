@@ -67,7 +67,7 @@ def show_statement(statement: pl.DataFrame, title: str | None = None) -> None:
         last = line.team
     console = Console(highlight=False, markup=False)
     # A pipe or a log file has no width of its own: names are kept whole there.
-    console.width = console.width if console.is_terminal else max(console.width, 140)
+    console.width = console.width if console.is_terminal else max(console.width, 180)
     console.print(table)
     for sentence in statement_totals(statement):
         console.print(f"  {sentence}")

@@ -69,11 +69,8 @@ class ChargebackMonthly:
         if finish_begun(reference.lake, month) is not None:
             raise PositionConflict(f"a closing of {day[:7]} that had been begun was finished first")
         number = statement_number(target, month)
-        if number == 0 and (closed := closings_of(reference.lake, month)):
-            raise LakeDamaged(
-                f"{closed[-1]}, but {target.contract.name} doesn't know of it: was the table made anew? "
-                f"Restore it, or state the month anew with `oai-usage month restate {month:%Y-%m}`"
-            )
+        if number == 0:
+            _refuse_to_reopen(reference.lake, month)
         fenced = {**marks, statement_id(month): number}
         fresh = reference.statement(month)
         if number == 0:
@@ -81,6 +78,19 @@ class ChargebackMonthly:
             return
         existing = day_of(target, day).select(*CHARGEBACK_MONTHLY.schema).collect()
         target.append(adjustments(existing, fresh, self._now().date()), fenced)
+
+
+def _refuse_to_reopen(lake: Lake, month: date) -> None:
+    """A month that the handle sees open must not be closed by the record."""
+    closed = closings_of(lake, month)
+    if not closed:
+        return
+    if statement_number(lake.table(CHARGEBACK_MONTHLY), month):
+        raise PositionConflict(f"{month:%Y-%m} was closed meanwhile")
+    raise LakeDamaged(
+        f"{closed[-1]}, but {CHARGEBACK_MONTHLY.name} doesn't know of it: was the table made anew? Restore "
+        f"it, or state the month anew with `oai-usage month restate {month:%Y-%m}`"
+    )
 
 
 CHARGEBACK_MONTHLY_DERIVATION: Derivation[MonthSources] = ChargebackMonthly()
