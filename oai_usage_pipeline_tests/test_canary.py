@@ -27,6 +27,27 @@ def envelope(key: object = KEY, request: str = "{}", response: str = "{}", **oth
     return json.dumps(fields | others, indent=2).encode()
 
 
+CAMEL_CASE: dict[str, object] = {
+    "eventTime": "2026-11-01T10:00:00Z",
+    "appSubscriptionKey": KEY,
+    "request": "{}",
+    "response": "{}",
+    "apiOperation": "ChatCompletions_Create",
+}
+POLICY: dict[str, object] = {"recordVersion": 1, "requestId": "r", "subscriptionId": "s", "response": "{}"}
+METERED: dict[str, object] = {"model": "m", "promptTokens": "1", "responseTokens": 1, "totalTokens": 2}
+
+
+def diagnostics(url: str, message: str = "", headers: object = None) -> bytes:
+    """Both logs of one call, the key wherever a gateway may log it."""
+    gateway = {"url": url, "requestHeaders": headers, "responseCode": 200}
+    messages = [{"role": "user", "content": message}]
+    llm = {"sequenceNumber": 0, "promptTokens": 1, "totalTokens": 1, "requestMessages": messages}
+    logs = (("GatewayLogs", gateway), ("GatewayLlmLogs", llm), ("GatewayLogs", json.dumps(gateway)))
+    records = [{"category": name, "correlationId": "c", "properties": each} for name, each in logs]
+    return json.dumps({"records": records}).encode()
+
+
 EVENTS = {
     "in its own field": envelope(),
     "in the request": envelope(
@@ -59,6 +80,18 @@ EVENTS = {
     "in white space": envelope(f" {KEY}\n", request=KEY),
     "in upper case": envelope(request=KEY.upper()),
     "in lower case": envelope(KEY.upper(), response=KEY),
+    "in camel case": json.dumps(CAMEL_CASE | {"request": f"my key: {KEY}", "response": KEY.upper()}).encode(),
+    "in camel case that was cut": json.dumps(CAMEL_CASE).encode()[:150],
+    "in a record of our policy": json.dumps(
+        POLICY | {"request": f"api-key: {KEY}", "headers": {"api-key": KEY}, "userClaims": {"oid": KEY}}
+    ).encode(),
+    "in a metered record": json.dumps(METERED | {"subscriptionKey": KEY, "productName": KEY}).encode(),
+    "in the URL of a diagnostic record": diagnostics(f"https://apim.example/x?subscription-key={KEY}"),
+    "in diagnostics of properties as text": diagnostics(json.dumps({"requestHeaders": {"api-key": KEY}})),
+    "in a message that would spoil its record": diagnostics(
+        f"Authorization: Bearer {KEY}", "my api-key: ", {"Api-Key": [KEY]}
+    ),
+    "in an array of events": json.dumps([CAMEL_CASE, json.loads(envelope()), METERED]).encode(),
 }
 
 
