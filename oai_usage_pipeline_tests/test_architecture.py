@@ -19,7 +19,7 @@ LAYERS: dict[str, set[str]] = {
     "reconcile": {"lake"},
     "capture": {"lake", "usage", "settings"},
     "refresh": {"charge", "lake", "reference", "usage"},
-    "audit": {"capture", "lake", "refresh", "usage"},
+    "audit": {"capture", "charge", "lake", "refresh", "usage"},
     "orchestration": {
         "audit",
         "capture",

@@ -1,16 +1,16 @@
-"""The promises of the pipeline as checks on the lake as it stands.
+"""The promises of the pipeline as checks on the lake as it stands; those about money are in `charges`.
 
 Belongs here: each promise as one function from the lake to a finding in a sentence. The command
 `oai-usage verify` and the Dagster asset checks both show these findings.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
-from polars.testing import assert_frame_equal
 
+from oai_usage_pipeline.audit.charges import chargeback_equals_gold, cost_equals_rebuild
+from oai_usage_pipeline.audit.findings import Finding, Invariant, difference, finding, stale_days_of
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.chain import DERIVATIONS
@@ -33,19 +33,6 @@ FINGERPRINT = "^v[0-9]+-[0-9a-f]{32}$"
 PARTITION = ["event_hub", "incarnation", "partition_id"]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Whether one invariant holds, in a sentence, with the figures behind it."""
-
-    invariant: str
-    holds: bool
-    sentence: str
-    figures: dict[str, int] = field(default_factory=dict)
-
-
-Invariant = Callable[[Lake], Finding]
-
-
 def verify(lake: Lake) -> Iterator[Finding]:
     """Every invariant in turn; reads the whole lake. Raises NoTable where there is none to check."""
     for invariant in INVARIANTS:
@@ -61,7 +48,7 @@ def positions_match(lake: Lake) -> Finding:
         position = table.position(Hub(event_hub, incarnation, ()).app_id(partition_id))
         if position != last:
             wrong.append(f"{event_hub} partition {partition_id}: position {position}, last event {last}")
-    return _finding(
+    return finding(
         "positions_match",
         wrong,
         f"All {len(partitions)} positions equal the last event in bronze",
@@ -81,7 +68,7 @@ def nothing_lost(lake: Lake) -> Finding:
         for row in holes.iter_rows(named=True)
     ]
     events = int(partitions["distinct"].sum())
-    return _finding(
+    return finding(
         "nothing_lost",
         wrong,
         f"{events} events follow each other without a hole in {len(partitions)} partitions",
@@ -97,7 +84,7 @@ def nothing_doubled(lake: Lake) -> Finding:
         for row in partitions.filter(pl.col("doubled") != 0).iter_rows(named=True)
     ]
     rows = int(partitions["rows"].sum())
-    return _finding(
+    return finding(
         "nothing_doubled",
         wrong,
         f"Each of {rows} events is in bronze once",
@@ -111,11 +98,11 @@ def no_key_in_clear(lake: Lake) -> Finding:
     is_clear = (key != "") & ~key.str.contains(FINGERPRINT)
     found = lake.existing(OPENAI_EVENTS).scan().select(is_clear.sum()).collect().item() or 0
     wrong = [f"{found} rows hold a caller's key that is no fingerprint"] if found else []
-    return _finding("no_key_in_clear", wrong, "Every caller's key is a fingerprint", {"in_clear": found})
+    return finding("no_key_in_clear", wrong, "Every caller's key is a fingerprint", {"in_clear": found})
 
 
 def days_are_current(lake: Lake) -> Finding:
-    """Silver and gold have followed their sources."""
+    """Silver, gold, cost and chargeback have followed their sources."""
     return days_behind(lake, timedelta(0))
 
 
@@ -128,10 +115,10 @@ def days_behind(lake: Lake, grace: timedelta) -> Finding:
         for each in stale_days(lake, derivation)
         if each.behind_since <= latest
     ]
-    return _finding(
+    return finding(
         days_are_current.__name__,
         wrong,
-        "Every day of silver and gold is up to date",
+        "Every day of silver, gold and cost, and every month, is up to date",
         {"stale_days": len(wrong)},
         advice="bring them up to date with `oai-usage run --until-idle`",
     )
@@ -140,7 +127,7 @@ def days_behind(lake: Lake, grace: timedelta) -> Finding:
 def silver_accounts_for_bronze(lake: Lake) -> Finding:
     """Every bronze event has its row in silver, and silver has no other; days behind are left out."""
     keys = [*EVENT_KEY, "enqueued_date"]
-    stale = _stale(lake, USAGE_EVENTS)
+    stale = stale_days_of(lake, USAGE_EVENTS)
     bronze = _without(lake, OPENAI_EVENTS, "enqueued_date", stale).select(keys)
     silver = _without(lake, USAGE_EVENTS, "enqueued_date", stale)
     silver = silver.filter(pl.col("event_index") == 0).select(keys)
@@ -156,7 +143,7 @@ def silver_accounts_for_bronze(lake: Lake) -> Finding:
         )
         if number
     ]
-    return _finding(
+    return finding(
         "silver_accounts_for_bronze",
         wrong,
         f"Each of {_count(bronze)} bronze events is accounted for in silver",
@@ -167,17 +154,19 @@ def silver_accounts_for_bronze(lake: Lake) -> Finding:
 def gold_equals_silver(lake: Lake) -> Finding:
     """Gold is the aggregate of silver's calls, row for row; days behind are left out."""
     silver = lake.existing(USAGE_EVENTS)
-    days = _usage_days(lake) - _stale(lake, TOKEN_USAGE_HOURLY)
+    days = _usage_days(lake) - stale_days_of(lake, TOKEN_USAGE_HOURLY)
     wrong, rows, records = [], 0, 0
     for day in sorted(days):
         found = _day(lake, TOKEN_USAGE_HOURLY, day).collect()
         expected = gold_of(silver, day)
-        wrong += _difference(
+        wrong += difference(
             found, expected, list(USAGE_DIMENSIONS), f"gold of {day} differs from the sums of silver"
         )
         rows += len(found)
-        records += int(expected.select(pl.col("request_count").sum() + pl.col("duplicate_count").sum()).item())
-    return _finding(
+        records += int(
+            expected.select(pl.col("request_count").sum() + pl.col("duplicate_count").sum()).item()
+        )
+    return finding(
         "gold_equals_silver",
         wrong,
         f"{rows} gold rows equal the sums of {records} silver rows",
@@ -188,14 +177,14 @@ def gold_equals_silver(lake: Lake) -> Finding:
 def silver_equals_rebuild(lake: Lake) -> Finding:
     """Deriving a day again from bronze gives the silver that is there; days behind are left out."""
     keys = [*EVENT_KEY, "event_index"]
-    current = sorted(lake.existing(USAGE_EVENTS).days() - _stale(lake, USAGE_EVENTS))
+    current = sorted(lake.existing(USAGE_EVENTS).days() - stale_days_of(lake, USAGE_EVENTS))
     wrong = []
     for day in current:
         found = _day(lake, USAGE_EVENTS, day).collect()
         chunks = _day(lake, OPENAI_EVENTS, day).collect_batches(chunk_size=CHUNK_ROWS)
         expected = pl.concat([USAGE_EVENTS.empty(), *(derive(chunk) for chunk in chunks)])
-        wrong += _difference(found, expected, keys, f"silver of {day} differs from a rebuild")
-    return _finding(
+        wrong += difference(found, expected, keys, f"silver of {day} differs from a rebuild")
+    return finding(
         "silver_equals_rebuild",
         wrong,
         f"Rebuilding {len(current)} days of silver from bronze changes nothing",
@@ -212,6 +201,8 @@ INVARIANTS: tuple[Invariant, ...] = (
     silver_accounts_for_bronze,
     gold_equals_silver,
     silver_equals_rebuild,
+    cost_equals_rebuild,
+    chargeback_equals_gold,
 )
 
 
@@ -232,11 +223,6 @@ def _partitions(lake: Lake) -> pl.DataFrame:
     )
 
 
-def _stale(lake: Lake, target: TableContract) -> set[str]:
-    derivation = next(each for each in DERIVATIONS if each.target is target)
-    return {each.day for each in stale_days(lake, derivation)}
-
-
 def _without(lake: Lake, contract: TableContract, day_column: str, stale: set[str]) -> pl.LazyFrame:
     day = pl.col(day_column).cast(pl.String)
     return lake.existing(contract).scan().filter(~day.is_in(sorted(stale)))
@@ -254,23 +240,3 @@ def _usage_days(lake: Lake) -> set[str]:
 
 def _count(rows: pl.LazyFrame) -> int:
     return int(rows.select(pl.len()).collect(engine="streaming").item())
-
-
-def _difference(found: pl.DataFrame, expected: pl.DataFrame, keys: list[str], sentence: str) -> list[str]:
-    columns = expected.columns
-    try:
-        assert_frame_equal(found.select(columns).sort(keys), expected.sort(keys))
-    except AssertionError:
-        return [f"{sentence} ({len(found)} rows found, {len(expected)} expected)"]
-    return []
-
-
-def _finding(
-    invariant: str, wrong: list[str], sentence: str, figures: dict[str, int], advice: str | None = None
-) -> Finding:
-    if not wrong:
-        return Finding(invariant, holds=True, sentence=sentence, figures=figures)
-    shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-    return Finding(
-        invariant, holds=False, sentence=f"{shown}: {advice}" if advice else shown, figures=figures
-    )

@@ -5,11 +5,12 @@ Belongs here: figures, read without changing anything. Whether they are right is
 
 from dataclasses import asdict, dataclass
 
+from oai_usage_pipeline.audit.accounting import AccountingShare, accounting_shares
 from oai_usage_pipeline.capture.backlog import backlog
 from oai_usage_pipeline.capture.source import Source
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
+from oai_usage_pipeline.tables import TABLES, TableContract
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Status:
 
     partitions: list[PartitionStatus]
     tables: list[TableStatus]
+    accounting: list[AccountingShare]
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for JSON."""
@@ -64,12 +66,13 @@ def status(source: Source, lake: Lake) -> Status:
             for each in backlog(source, lake)
         ],
         tables=table_statuses(lake),
+        accounting=accounting_shares(lake),
     )
 
 
 def table_statuses(lake: Lake) -> list[TableStatus]:
     """Every table's size, from the Delta log alone."""
-    return [table_status(lake, each) for each in (OPENAI_EVENTS, USAGE_EVENTS, TOKEN_USAGE_HOURLY)]
+    return [table_status(lake, each) for each in TABLES]
 
 
 def table_status(lake: Lake, contract: TableContract) -> TableStatus:
@@ -78,5 +81,5 @@ def table_status(lake: Lake, contract: TableContract) -> TableStatus:
         table = lake.existing(contract)
     except NoTable:
         return TableStatus(contract.name, rows=0, version=None, latest_day=None)
-    latest_day = max(table.days(), default=None)
+    latest_day = max(table.days(), default=None) if contract.partition_by else None
     return TableStatus(contract.name, table.row_count(), table.version, latest_day)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from oai_usage_pipeline.embedded.stack import EmbeddedStack
 
-STAGES = 4
+STAGES = 5
 
 
 @click.command("demo")
@@ -28,7 +28,7 @@ STAGES = 4
     help="Where hub, lake and ledgers are kept; a second run goes on there.",
 )
 def command(events: int, days: int, folder: Path) -> None:
-    """Broker, generated traffic, capture to gold through Dagster, usage table, ledger comparison."""
+    """Broker, generated traffic, capture to chargeback through Dagster, ledger comparison, money."""
     started = time.monotonic()
     stack = EmbeddedStack(folder)
     _show_log_lines()
@@ -37,10 +37,12 @@ def command(events: int, days: int, folder: Path) -> None:
         click.echo(f"  {stack.partitions} partitions on 127.0.0.1:{broker.port}, kept in {folder / 'hub'}")
         _stage(2, f"Sending {events:,} calls through the azure-eventhub SDK")
         _send(stack, events, days)
-        _stage(3, "Capturing, deriving and aggregating with Dagster")
-        _run()
+        _stage(3, "Capturing, deriving, aggregating and pricing with Dagster")
+        _run(stack)
         _stage(4, "Comparing gold with the ledger of what was sent")
         is_equal = _compare(stack)
+        _stage(5, "What each team is charged")
+        _show_chargeback()
     click.echo(f"Done in {time.monotonic() - started:.0f} s.\n")
     if not is_equal:
         raise SystemExit(1)
@@ -61,13 +63,16 @@ def _send(stack: EmbeddedStack, events: int, days: int) -> None:
     click.echo(f"  ledger in {path}")
 
 
-def _run() -> None:
+def _run(stack: EmbeddedStack) -> None:
+    from oai_usage_pipeline.embedded.callers import write_subscriptions
     from oai_usage_pipeline.orchestration.instance import dagster_instance
     from oai_usage_pipeline.orchestration.passes import run_until_idle
     from oai_usage_pipeline.orchestration.resources import Pipeline
 
+    pipeline = Pipeline()
+    write_subscriptions(stack.reference, stack.seeds, pipeline.fingerprint())
     with dagster_instance() as instance:
-        run_until_idle(instance, Pipeline(), report=click.echo)
+        run_until_idle(instance, pipeline, report=click.echo)
 
 
 def _compare(stack: EmbeddedStack) -> bool:
@@ -92,6 +97,13 @@ def _compare(stack: EmbeddedStack) -> bool:
     else:
         click.secho(f"Difference 0 in every figure of {groups} groups (team, operation, model).", fg="green")
     return not differences
+
+
+def _show_chargeback() -> None:
+    from oai_usage_pipeline.cli.month import show_statements
+    from oai_usage_pipeline.orchestration.resources import Pipeline
+
+    show_statements(Pipeline().lake())
 
 
 def _stage(number: int, title: str) -> None:

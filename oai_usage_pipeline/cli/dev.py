@@ -37,7 +37,9 @@ class DevEnded(PipelineError):
 )
 def command(rate: float, port: int, folder: Path) -> None:
     """Broker, continuous traffic and `dagster dev` with sensors on, until Ctrl-C."""
+    from oai_usage_pipeline.embedded.callers import write_subscriptions
     from oai_usage_pipeline.orchestration.instance import dagster_home
+    from oai_usage_pipeline.orchestration.resources import Pipeline
 
     stack = EmbeddedStack(folder)
     port = port or _free_port()
@@ -46,6 +48,7 @@ def command(rate: float, port: int, folder: Path) -> None:
             broker = running.enter_context(stack.running())
             dagster_home()
             seed, ledger = stack.next_ledger()
+            write_subscriptions(stack.reference, [*stack.seeds, seed], Pipeline().fingerprint())
             click.echo(
                 f"Broker:   127.0.0.1:{broker.port}, {stack.partitions} partitions, kept in {folder / 'hub'}"
             )

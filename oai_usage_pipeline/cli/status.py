@@ -1,14 +1,35 @@
 """`oai-usage status`: where every partition and every table stands."""
 
 import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from oai_usage_pipeline.audit.accounting import AccountingShare
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A share as people read it."""
+
+    what: str
+    share: str
+    count: int
+    of: int
+    unit: str
+
+    @classmethod
+    def of_share(cls, share: "AccountingShare") -> "_Line":
+        text = "-" if share.share is None else f"{share.share:.1%}"
+        return cls(share.name, text, share.count, share.total, share.unit)
 
 
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def command(as_json: bool) -> None:
-    """Show position, head, lag and gaps by partition; rows, version and latest day by table."""
+    """Show where partitions and tables stand, and the shares that are not fully accounted for."""
     from oai_usage_pipeline.audit.status import status
     from oai_usage_pipeline.orchestration.resources import Pipeline
 
@@ -22,3 +43,4 @@ def command(as_json: bool) -> None:
 
     show("Partitions of the hub", found.partitions)
     show("Tables of the lake", found.tables)
+    show("Not fully accounted for, last 7 days", [_Line.of_share(each) for each in found.accounting])

@@ -12,9 +12,9 @@ from pathlib import Path
 import polars as pl
 
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.tables import STATUSES, TOKEN_COLUMNS, TOKEN_USAGE_HOURLY
+from oai_usage_pipeline.tables import STATUSES, TOKEN_USAGE_HOURLY
 from oai_usage_pipeline.traffic.ledger import LedgerContents, LedgerEntry, read_ledger
-from oai_usage_pipeline.traffic.oracle import ExpectedUsage, expected_usage_by
+from oai_usage_pipeline.traffic.oracle import LEDGER_TOKENS, ExpectedUsage, expected_usage_by
 from oai_usage_pipeline.traffic.teams import team_keys
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 
@@ -97,7 +97,7 @@ def _teams(contents: Iterable[LedgerContents], fingerprint: KeyFingerprint) -> d
 
 
 def _gold(lake: Lake, teams: dict[str, str]) -> dict[Group, Figures]:
-    figures = ["request_count", *(f"{status}_count" for status in STATUSES), *TOKEN_COLUMNS]
+    figures = ["request_count", *(f"{status}_count" for status in STATUSES), *LEDGER_TOKENS]
     sums = (
         lake.table(TOKEN_USAGE_HOURLY)
         .scan()
@@ -122,7 +122,7 @@ def _figures(usage: ExpectedUsage) -> Figures:
     return {
         "request_count": usage.request_count,
         **{f"{status}_count": usage.status_counts[status] for status in STATUSES},
-        **{column: getattr(usage, column) for column in TOKEN_COLUMNS},
+        **{column: getattr(usage, column) for column in LEDGER_TOKENS},
     }
 
 

@@ -31,13 +31,23 @@ class EmbeddedStack:
         return self.folder / "lake"
 
     @property
+    def reference(self) -> Path:
+        """The reference files: who the callers are."""
+        return self.folder / "reference"
+
+    @property
     def ledgers(self) -> list[Path]:
         """What was sent so far, oldest first."""
         return sorted(self.folder.glob("ledger-*.jsonl"))
 
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of what was sent so far: the ledgers' numbers."""
+        return [int(path.stem.removeprefix("ledger-")) for path in self.ledgers]
+
     def next_ledger(self) -> tuple[int, Path]:
         """Number and file of the next ledger; the number serves as seed, so that no two are alike."""
-        number = 1 + max((int(path.stem.removeprefix("ledger-")) for path in self.ledgers), default=0)
+        number = 1 + max(self.seeds, default=0)
         return number, self.folder / f"ledger-{number:04}.jsonl"
 
     @contextmanager
@@ -65,6 +75,7 @@ class EmbeddedStack:
             f"{PREFIX}EVENT_HUB_CONNECTION_STRING": broker.connection_string,
             f"{PREFIX}EVENT_HUB_NAME": HUB,
             f"{PREFIX}LAKE_URI": str(self.lake.resolve()),
+            f"{PREFIX}REFERENCE_FOLDER": str(self.reference.resolve()),
             "DAGSTER_HOME": str((self.folder / "dagster").resolve()),
             "DAGSTER_DISABLE_TELEMETRY": "1",
         }

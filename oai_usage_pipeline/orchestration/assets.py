@@ -1,10 +1,11 @@
-"""The four assets: the hub, bronze, silver and gold.
+"""The assets of usage: the hub, bronze, silver and gold.
 
 Belongs here: what Dagster must know of each (keys, partitions, versions, owners, columns) around
-one call of a plain function. Everything else is in the packages that are called.
+one call of a plain function. Everything else is in the packages that are called;
+assets of money are in `charge_assets`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,53 +15,21 @@ from oai_usage_pipeline.audit.status import table_status
 from oai_usage_pipeline.capture.backlog import backlog
 from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.errors import PipelineError, SourceGap
+from oai_usage_pipeline.orchestration.charge_assets import CHARGE_ASSETS
 from oai_usage_pipeline.orchestration.days import DAYS
 from oai_usage_pipeline.orchestration.liveness import signs_of_life
-from oai_usage_pipeline.orchestration.metadata import (
-    captured_state,
-    hub_state,
-    refreshed_state,
-    table_definition,
-)
+from oai_usage_pipeline.orchestration.metadata import captured_state, hub_state
 from oai_usage_pipeline.orchestration.resources import Pipeline
-from oai_usage_pipeline.refresh.day import refresh_days
-from oai_usage_pipeline.refresh.derivation import Derivation
+from oai_usage_pipeline.orchestration.table_asset import GROUP, refresh, table_asset
 from oai_usage_pipeline.refresh.gold import TOKEN_USAGE_HOURLY_DERIVATION
 from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
-from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
-
-OWNERS = ["team:platform"]
-GROUP = "openai_usage"
+from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS
 
 
 class CaptureConfig(dg.Config):
     """Which hub partitions a run reads; none named means all that the hub has."""
 
     partition_ids: list[str] = Field(default_factory=list)
-
-
-def _table_asset(
-    contract: TableContract,
-    layer: str,
-    *,
-    deps: list[dg.AssetsDefinition | dg.SourceAsset],
-    partitions_def: dg.PartitionsDefinition[str] | None = None,
-    check_specs: list[dg.AssetCheckSpec] | None = None,
-) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """An asset that is one table of the lake; the days of a partitioned one share a run."""
-    return dg.asset(
-        name=contract.name,
-        group_name=GROUP,
-        description=contract.description,
-        kinds={"deltalake", "polars", layer},
-        owners=OWNERS,
-        code_version=str(contract.version),
-        metadata=table_definition(contract),
-        deps=deps,
-        partitions_def=partitions_def,
-        backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
-        check_specs=check_specs,
-    )
 
 
 @dg.observable_source_asset(
@@ -77,7 +46,7 @@ def event_hub(pipeline: Pipeline) -> dg.ObserveResult:
     return dg.ObserveResult(data_version=dg.DataVersion(heads), metadata=hub_state(found))
 
 
-@_table_asset(
+@table_asset(
     OPENAI_EVENTS,
     "bronze",
     deps=[event_hub],
@@ -127,25 +96,16 @@ def _check(name: str, errors: Sequence[PipelineError], sentence: str) -> dg.Asse
     )
 
 
-@_table_asset(USAGE_EVENTS, "silver", deps=[openai_events], partitions_def=DAYS)
+@table_asset(USAGE_EVENTS, "silver", deps=[openai_events], partitions_def=DAYS)
 def usage_events(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
     """Bring days of silver, by enqueued date, up to date with bronze."""
-    return _refresh(context, pipeline, USAGE_EVENTS_DERIVATION)
+    return refresh(context, pipeline, USAGE_EVENTS_DERIVATION)
 
 
-@_table_asset(TOKEN_USAGE_HOURLY, "gold", deps=[usage_events], partitions_def=DAYS)
+@table_asset(TOKEN_USAGE_HOURLY, "gold", deps=[usage_events], partitions_def=DAYS)
 def token_usage_hourly(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
     """Bring days of gold, by the date of the call, up to date with silver."""
-    return _refresh(context, pipeline, TOKEN_USAGE_HOURLY_DERIVATION)
-
-
-def _refresh(
-    context: dg.AssetExecutionContext, pipeline: Pipeline, derivation: Derivation[Any]
-) -> dg.MaterializeResult[Any]:
-    lake = pipeline.lake()
-    with signs_of_life(context):
-        refreshed = refresh_days(lake, derivation, context.partition_keys)
-    return dg.MaterializeResult(metadata=refreshed_state(refreshed, table_status(lake, derivation.target)))
+    return refresh(context, pipeline, TOKEN_USAGE_HOURLY_DERIVATION)
 
 
 ASSETS: list[dg.AssetsDefinition | dg.SourceAsset] = [
@@ -153,4 +113,5 @@ ASSETS: list[dg.AssetsDefinition | dg.SourceAsset] = [
     openai_events,
     usage_events,
     token_usage_hourly,
+    *CHARGE_ASSETS,
 ]

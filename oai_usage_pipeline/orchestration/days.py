@@ -1,4 +1,4 @@
-"""Days as Dagster sees them: one partition a day, and ranges of them in one run.
+"""Days and months as Dagster sees them: a partition each, and ranges of days in one run.
 
 Belongs here: the partitions definition, and how days become the tags of a run. Which days are
 stale is for `refresh`.
@@ -13,6 +13,9 @@ from oai_usage_pipeline.tables import FIRST_DATE
 
 # Two days beyond the last whole one: today, and tomorrow for callers whose clocks run ahead.
 DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DATE.isoformat(), timezone="UTC", end_offset=2)
+
+# This month, which is still open, is a partition from its first day on.
+MONTHS = dg.MonthlyPartitionsDefinition(start_date=FIRST_DATE.isoformat(), timezone="UTC", end_offset=1)
 
 LONGEST_RANGE_DAYS = 31
 """Days in one run at most, so that a long backfill shows progress and can be cancelled."""

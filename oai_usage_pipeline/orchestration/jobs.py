@@ -6,41 +6,83 @@ Belongs here: selections and tags. When a job runs is for `sensors` and `schedul
 import dagster as dg
 
 from oai_usage_pipeline.orchestration.assets import openai_events, token_usage_hourly, usage_events
+from oai_usage_pipeline.orchestration.charge_assets import (
+    chargeback_monthly,
+    reconciliation,
+    reference_data,
+    usage_cost_hourly,
+)
 
 LIVE = "live"
 REFRESH = "refresh"
+VERIFY = "verify"
+REFERENCE = "reference"
+CHARGEBACK = "chargeback"
 RECONCILE = "reconcile"
 
 # The console gets what people read; every event of a run is in its event log anyway.
 QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
-# These two are told by the capture itself; all other checks read the tables.
+# These are told by their assets themselves; all other checks read the tables.
 CAPTURE_CHECKS = dg.AssetSelection.checks(
     *(dg.AssetCheckKey(openai_events.key, name) for name in ("no_gap", "every_partition_read"))
+)
+TOLD_BY_THEIR_ASSETS = CAPTURE_CHECKS | dg.AssetSelection.checks(
+    dg.AssetCheckKey(reconciliation.key, "azure_agrees")
 )
 
 live_job = dg.define_asset_job(
     LIVE,
-    selection=dg.AssetSelection.assets(openai_events, usage_events, token_usage_hourly).without_checks()
+    selection=dg.AssetSelection.assets(
+        openai_events, usage_events, token_usage_hourly, usage_cost_hourly
+    ).without_checks()
     | CAPTURE_CHECKS,
     config=QUIET_CONSOLE,
-    description="One pass: capture the hub up to its head, then refresh the live days of silver and gold.",
+    description="One pass: capture the hub up to its head, refresh the live days of silver, gold and cost.",
     # Ahead of refreshes in the queue: people wait for live numbers, not for last year's.
     tags={"dagster/priority": "10"},
 )
 
 refresh_job = dg.define_asset_job(
     REFRESH,
-    selection=dg.AssetSelection.assets(usage_events, token_usage_hourly).without_checks(),
+    selection=dg.AssetSelection.assets(usage_events, token_usage_hourly, usage_cost_hourly).without_checks(),
     config=QUIET_CONSOLE,
-    description="Bring days of silver and gold up to date: late events, other days, a new contract version.",
+    description="Bring days of silver, gold and cost up to date: late events, a new contract, other prices.",
 )
 
-reconcile_job = dg.define_asset_job(
-    RECONCILE,
-    selection=dg.AssetSelection.all_asset_checks() - CAPTURE_CHECKS,
+verify_job = dg.define_asset_job(
+    VERIFY,
+    selection=dg.AssetSelection.all_asset_checks() - TOLD_BY_THEIR_ASSETS,
     config=QUIET_CONSOLE,
     description="Check every invariant on the lake as it stands.",
 )
 
-JOBS = [live_job, refresh_job, reconcile_job]
+reference_job = dg.define_asset_job(
+    REFERENCE,
+    selection=dg.AssetSelection.assets(reference_data),
+    config=QUIET_CONSOLE,
+    description="Land the reference files: subscriptions, deployments, prices.",
+)
+
+chargeback_job = dg.define_asset_job(
+    CHARGEBACK,
+    selection=dg.AssetSelection.assets(chargeback_monthly).without_checks(),
+    config=QUIET_CONSOLE,
+    description="Bring months of chargeback up to date; closed ones gain adjustments.",
+)
+
+reconcile_job = dg.define_asset_job(
+    RECONCILE,
+    selection=dg.AssetSelection.assets(reconciliation),
+    config=QUIET_CONSOLE,
+    description="Hold our totals against Azure Monitor's metrics and a cost export.",
+)
+
+ASSET_JOBS = [
+    live_job,
+    refresh_job,
+    verify_job,
+    reference_job,
+    chargeback_job,
+    reconcile_job,
+]

@@ -4,19 +4,25 @@ Belongs here: turning results of plain functions into metadata. No results are m
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from oai_usage_pipeline.audit.invariants import Finding
+from oai_usage_pipeline.audit.findings import Finding
 from oai_usage_pipeline.audit.status import TableStatus
 from oai_usage_pipeline.capture.backlog import PartitionBacklog
 from oai_usage_pipeline.capture.run import Captured
+from oai_usage_pipeline.reconcile.reconciliation import Reconciliation
+from oai_usage_pipeline.reference.landing import Landed
 from oai_usage_pipeline.refresh.day import RefreshedDay
 from oai_usage_pipeline.tables import TableContract
 
 Metadata = dict[str, Any]
+
+MOST_COMPARISONS = 200
+"""Lines of a reconciliation that are kept with a run; the command shows all."""
 
 
 def table_definition(contract: TableContract) -> Metadata:
@@ -28,7 +34,7 @@ def table_definition(contract: TableContract) -> Metadata:
     return {
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/table_name": contract.name,
-        "partitioned_by": contract.partition_by,
+        "partitioned_by": contract.partition_by or "nothing",
         "contract_version": contract.version,
     }
 
@@ -92,6 +98,28 @@ def refreshed_state(refreshed: Sequence[RefreshedDay], table: TableStatus) -> Me
     }
 
 
+def landed_state(landed: Landed) -> Metadata:
+    """What became of one table of reference data."""
+    return {
+        "dagster/row_count": landed.row_count,
+        "delta_version": landed.version,
+        "changed": landed.is_changed,
+    }
+
+
+def reconciled_state(found: Reconciliation) -> Metadata:
+    """Each comparison with both numbers, what differs and why."""
+    return {
+        "files": "\n".join(found.files) or "none",
+        "beyond_tolerance": len(found.beyond),
+        "tolerance_percent": str(found.tolerance),
+        "comparisons": _table(
+            {name: _cell(value) for name, value in asdict(line).items()}
+            for line in found.lines[:MOST_COMPARISONS]
+        ),
+    }
+
+
 def check_result(finding: Finding) -> dg.AssetCheckResult:
     """A finding as an asset check: its sentence, its figures."""
     return dg.AssetCheckResult(
@@ -110,6 +138,10 @@ def _type_name(kind: pl.DataType) -> str:
 def _table(rows: Any) -> dg.TableMetadataValue | str:  # noqa: ANN401 - an iterable of plain dicts
     records = [dg.TableRecord(row) for row in rows]
     return dg.MetadataValue.table(records) if records else "none"
+
+
+def _cell(value: object) -> str | int | float | bool:
+    return value if isinstance(value, str | int | float | bool) else "" if value is None else str(value)
 
 
 def _number(value: int | None) -> int | str:

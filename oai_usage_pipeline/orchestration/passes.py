@@ -6,6 +6,7 @@ read from the hub and the lake before every pass, never remembered.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -14,9 +15,10 @@ from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
 from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
-from oai_usage_pipeline.orchestration.jobs import LIVE, REFRESH
+from oai_usage_pipeline.orchestration.jobs import CHARGEBACK, LIVE, REFERENCE, REFRESH
 from oai_usage_pipeline.orchestration.resources import Pipeline
-from oai_usage_pipeline.orchestration.sensors import all_stale_days
+from oai_usage_pipeline.orchestration.sensors import all_stale_days, all_stale_months
+from oai_usage_pipeline.reference.landing import is_reference_behind
 from oai_usage_pipeline.tables import OPENAI_EVENTS
 
 
@@ -27,26 +29,28 @@ class PassFailed(PipelineError):
 def run_until_idle(
     instance: dg.DagsterInstance, pipeline: Pipeline, report: Callable[[str], None] = lambda _: None
 ) -> int:
-    """Run passes until what the hub holds now is in gold; returns how many were run.
+    """Run passes until what the hub holds now is charged for; returns how many were run.
 
     On a hub that goes on receiving, that is what it held at the start. Raises PassFailed when a pass
     failed, or changed nothing although something is left (a gap, a partition that can't be read).
     """
-    definitions = build_definitions(resource_overrides={"pipeline": pipeline})
+    work = _Work(build_definitions(resource_overrides={"pipeline": pipeline}), instance, pipeline, report)
     # A lake that can't be written is better found before the hub is asked for anything.
     pipeline.lake().table(OPENAI_EVENTS)
+    if is_reference_behind(pipeline.lake(), pipeline.reference_folder()):
+        work.land_reference()
     heads = {each.partition_id: each.bounds.last for each in _backlog(pipeline)}
     passes = 0
     faults: list[str] = []
-    waiting, stale = left = _left(pipeline, heads)
-    while waiting or stale:
+    left = _left(pipeline, heads)
+    while left.is_any:
         passes += 1
-        if waiting:
-            report(f"Pass {passes}: {waiting:,} events wait in {len(heads)} partitions")
-            faults = _execute(definitions, instance, LIVE, *live_days(datetime.now(UTC)))
-        _refresh_stale_days(definitions, instance, pipeline, report)
+        if left.events:
+            report(f"Pass {passes}: {left.events:,} events wait in {len(heads)} partitions")
+            faults = work.capture()
+        work.refresh_stale()
         before = left
-        waiting, stale = left = _left(pipeline, heads)
+        left = _left(pipeline, heads)
         if left == before:
             raise PassFailed("\n".join(faults) or "A pass changed nothing, and yet there is work left")
     gaps = [str(each.gap) for each in _backlog(pipeline) if each.gap]
@@ -55,22 +59,73 @@ def run_until_idle(
     return passes
 
 
-def _refresh_stale_days(
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    pipeline: Pipeline,
-    report: Callable[[str], None],
-) -> None:
-    """Each range of days that is behind; a range that fails doesn't keep the others from being done."""
-    failures = []
-    for first, last in ranges(all_stale_days(pipeline.lake())):
-        report(f"Bringing {first} to {last} up to date")
+@dataclass(frozen=True)
+class _Left:
+    """Events up to the given heads that can be had and are not in bronze; days and months that are behind."""
+
+    events: int
+    days: frozenset[str]
+    months: frozenset[str]
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.events or self.days or self.months)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The jobs, run in this process."""
+
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    pipeline: Pipeline
+    report: Callable[[str], None]
+
+    def land_reference(self) -> None:
+        self.report("Landing the reference data")
+        self._execute(REFERENCE)
+
+    def capture(self) -> list[str]:
+        """A live pass; returns what its checks found wrong."""
+        return self._execute(LIVE, *live_days(datetime.now(UTC)))
+
+    def refresh_stale(self) -> None:
+        """Days that are behind, then months; one that fails doesn't keep the others from being done."""
+        failures = []
+        days = ranges(all_stale_days(self.pipeline.lake()))
+        for first, last in days:
+            failures += self._tried(REFRESH, first, last)
+        for month in sorted(all_stale_months(self.pipeline.lake())):
+            failures += self._tried(CHARGEBACK, month, month)
+        if failures:
+            raise PassFailed("\n".join(failures))
+
+    def _tried(self, job: str, first: str, last: str) -> list[str]:
+        self.report(
+            f"Bringing {first} to {last} up to date" if job == REFRESH else f"Charging for {first[:7]}"
+        )
         try:
-            _execute(definitions, instance, REFRESH, first, last)
+            self._execute(job, first, last)
         except PassFailed as failure:
-            failures.append(str(failure))
-    if failures:
-        raise PassFailed("\n".join(failures))
+            return [str(failure)]
+        return []
+
+    def _execute(self, job: str, *days: str) -> list[str]:
+        """Run a job, on the days from the first to the last; returns what its checks found wrong."""
+        result = self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            tags=range_tags(*days) if days else {},
+            # Dagster would print every event of the run; its event log has them anyway.
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise PassFailed(f"The pass failed: {_cause(result)}\nThe run {result.run_id} has the details")
+        return [
+            each.description or each.check_name
+            for each in result.get_asset_check_evaluations()
+            if not each.passed
+        ]
 
 
 def _backlog(pipeline: Pipeline) -> list[PartitionBacklog]:
@@ -78,31 +133,11 @@ def _backlog(pipeline: Pipeline) -> list[PartitionBacklog]:
         return backlog(source, pipeline.lake())
 
 
-def _left(pipeline: Pipeline, heads: dict[str, int]) -> tuple[int, set[str]]:
-    """Events up to the given heads that can be had and are not in bronze, and days that are behind."""
+def _left(pipeline: Pipeline, heads: dict[str, int]) -> _Left:
     found = (each for each in _backlog(pipeline) if each.gap is None)
     waiting = sum(max(0, heads.get(each.partition_id, -1) - each.after) for each in found)
-    return waiting, all_stale_days(pipeline.lake())
-
-
-def _execute(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, first: str, last: str
-) -> list[str]:
-    """Run a job; returns what its checks found wrong."""
-    result = definitions.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        tags=range_tags(first, last),
-        # Dagster would print every event of the run; its event log has them anyway.
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
-    if not result.success:
-        raise PassFailed(f"The pass failed: {_cause(result)}\nThe run {result.run_id} has the details")
-    return [
-        each.description or each.check_name
-        for each in result.get_asset_check_evaluations()
-        if not each.passed
-    ]
+    lake = pipeline.lake()
+    return _Left(waiting, frozenset(all_stale_days(lake)), frozenset(all_stale_months(lake)))
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:

@@ -6,6 +6,7 @@ network, environment or secrets. Tests hand in a resource of their own.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import dagster as dg
 
@@ -26,6 +27,10 @@ class Pipeline(dg.ConfigurableResource[None]):
     def lake(self) -> Lake:
         """Where the tables are."""
         return Lake(self.settings().lake_location)
+
+    def reference_folder(self) -> Path:
+        """Where the reference files are; it need not exist."""
+        return self.settings().reference_location
 
     def fingerprint(self) -> KeyFingerprint:
         """What callers' keys are replaced with."""

@@ -1,4 +1,4 @@
-"""The schedules: a daily close and an hourly reconciliation.
+"""The schedules: a daily close, an hourly verification and a daily reconciliation.
 
 Belongs here: what must happen at a time even when nothing new arrives. Everything else is
 level-triggered, in `sensors`.
@@ -9,7 +9,7 @@ from datetime import timedelta
 import dagster as dg
 
 from oai_usage_pipeline.orchestration.days import range_tags
-from oai_usage_pipeline.orchestration.jobs import reconcile_job, refresh_job
+from oai_usage_pipeline.orchestration.jobs import reconcile_job, refresh_job, verify_job
 
 
 @dg.schedule(
@@ -17,7 +17,7 @@ from oai_usage_pipeline.orchestration.jobs import reconcile_job, refresh_job
     cron_schedule="30 0 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Brings the day that has ended, UTC, up to date in silver and gold.",
+    description="Brings the day that has ended, UTC, up to date in silver, gold and cost.",
 )
 def daily_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Yesterday, as seen from the scheduled time: a late tick still closes its own day."""
@@ -25,13 +25,22 @@ def daily_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(tags=range_tags(day, day))
 
 
-hourly_reconcile = dg.ScheduleDefinition(
-    name="hourly_reconcile",
-    job=reconcile_job,
+hourly_verify = dg.ScheduleDefinition(
+    name="hourly_verify",
+    job=verify_job,
     cron_schedule="10 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Checks every invariant on the lake as it stands.",
 )
 
-SCHEDULES = [daily_close, hourly_reconcile]
+daily_reconcile = dg.ScheduleDefinition(
+    name="daily_reconcile",
+    job=reconcile_job,
+    cron_schedule="0 6 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Holds our totals against the files that Azure's exports left.",
+)
+
+SCHEDULES = [daily_close, hourly_verify, daily_reconcile]

@@ -6,8 +6,9 @@ missing. (A run key would be refused for ever after a failed run.)
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -16,12 +17,23 @@ from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.assets import event_hub
 from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
-from oai_usage_pipeline.orchestration.jobs import LIVE, REFRESH, live_job, refresh_job
+from oai_usage_pipeline.orchestration.jobs import (
+    CHARGEBACK,
+    LIVE,
+    REFERENCE,
+    REFRESH,
+    chargeback_job,
+    live_job,
+    reference_job,
+    refresh_job,
+)
 from oai_usage_pipeline.orchestration.liveness import is_at_work
 from oai_usage_pipeline.orchestration.metadata import hub_state
 from oai_usage_pipeline.orchestration.resources import Pipeline
+from oai_usage_pipeline.reference.landing import is_reference_behind
+from oai_usage_pipeline.refresh.chain import DAILY, MONTHLY
 from oai_usage_pipeline.refresh.day import stale_days
-from oai_usage_pipeline.refresh.chain import DERIVATIONS
+from oai_usage_pipeline.refresh.derivation import Derivation
 
 RETRY_SECONDS = 20.0
 RANGES_AT_ONCE = 10
@@ -64,7 +76,7 @@ def backlog_sensor(
     job=refresh_job,
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for days of silver and gold that are behind: late events, older days, a new contract.",
+    description="Asks for days of silver, gold and cost that are behind: late events, new contracts, prices.",
 )
 def stale_days_sensor(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
@@ -83,12 +95,65 @@ def stale_days_sensor(
     for first, last in ranges(days)[:RANGES_AT_ONCE]:
         yield dg.RunRequest(tags=range_tags(first, last))
     if not days:
-        yield dg.SkipReason("Every day of silver and gold is up to date.")
+        yield dg.SkipReason("Every day of silver, gold and cost is up to date.")
+
+
+@dg.sensor(
+    job=chargeback_job,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for months of chargeback that are behind their costs or subscriptions.",
+)
+def stale_months_sensor(
+    context: dg.SensorEvaluationContext, pipeline: Pipeline
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """A run for each stale month, after the days that it is made of."""
+    if (reason := _reason_to_wait(context.instance, CHARGEBACK)) is not None:
+        yield dg.SkipReason(reason)
+        return
+    try:
+        months = all_stale_months(pipeline.lake())
+    except PipelineError as error:
+        yield dg.SkipReason(str(error))
+        return
+    for month in sorted(months)[:RANGES_AT_ONCE]:
+        yield dg.RunRequest(tags=range_tags(month, month))
+    if not months:
+        yield dg.SkipReason("Every month of chargeback is up to date.")
+
+
+@dg.sensor(
+    job=reference_job,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for landing the reference files when they differ from the tables.",
+)
+def reference_sensor(
+    context: dg.SensorEvaluationContext, pipeline: Pipeline
+) -> dg.RunRequest | dg.SkipReason:
+    """A wrong file is told here, and its tables stay as they are."""
+    if (reason := _reason_to_wait(context.instance, REFERENCE)) is not None:
+        return dg.SkipReason(reason)
+    try:
+        if is_reference_behind(pipeline.lake(), pipeline.reference_folder()):
+            return dg.RunRequest()
+    except PipelineError as error:
+        return dg.SkipReason(str(error))
+    return dg.SkipReason("The tables hold what the reference files say.")
 
 
 def all_stale_days(lake: Lake) -> set[str]:
-    """Days on which silver or gold is behind."""
-    return {each.day for derivation in DERIVATIONS for each in stale_days(lake, derivation)}
+    """Days on which silver, gold or cost is behind."""
+    return _stale(lake, DAILY)
+
+
+def all_stale_months(lake: Lake) -> set[str]:
+    """First days of the months whose chargeback is behind."""
+    return _stale(lake, MONTHLY)
+
+
+def _stale(lake: Lake, derivations: Iterable[Derivation[Any]]) -> set[str]:
+    return {each.day for derivation in derivations for each in stale_days(lake, derivation)}
 
 
 def _reason_to_wait(instance: dg.DagsterInstance, job_name: str) -> str | None:
@@ -103,4 +168,4 @@ def _reason_to_wait(instance: dg.DagsterInstance, job_name: str) -> str | None:
     return None
 
 
-SENSORS = [backlog_sensor, stale_days_sensor]
+SENSORS = [backlog_sensor, stale_days_sensor, stale_months_sensor, reference_sensor]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from oai_usage_pipeline.errors import ConfigurationError, PositionConflict
+from oai_usage_pipeline.errors import ConfigurationError, NoTable, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.reference.deployments import read_deployments
 from oai_usage_pipeline.reference.prices import price_rows
@@ -45,6 +45,28 @@ def land_reference(lake: Lake, folder: Path) -> list[Landed]:
     ConfigurationError names all that is wrong. Raises PositionConflict only if others keep committing.
     """
     return [land_table(lake, contract, rows) for contract, rows in read_reference(folder)]
+
+
+def land_missing(lake: Lake, folder: Path) -> None:
+    """Land the reference data where a table was never made, so that nothing is priced without prices."""
+    try:
+        for contract, _ in READERS:
+            lake.existing(contract)
+    except NoTable:
+        land_reference(lake, folder)
+
+
+def is_reference_behind(lake: Lake, folder: Path) -> bool:
+    """Whether a table differs from its file; raises ConfigurationError with the faults of all files."""
+    return any(not _holds(lake, contract, rows) for contract, rows in read_reference(folder))
+
+
+def _holds(lake: Lake, contract: TableContract, rows: pl.DataFrame) -> bool:
+    try:
+        there = lake.existing(contract).scan().select(list(contract.schema)).collect()
+    except NoTable:
+        return False
+    return _sorted(there).equals(_sorted(rows))
 
 
 def read_reference(folder: Path) -> list[tuple[TableContract, pl.DataFrame]]:

@@ -10,6 +10,15 @@ from typing import TypeVar
 
 from oai_usage_pipeline.traffic.ledger import LedgerEntry
 
+LEDGER_TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cached_input_tokens",
+    "reasoning_output_tokens",
+)
+"""The token counts that a ledger tells."""
+
 GroupKey = TypeVar("GroupKey", bound=Hashable)
 
 

@@ -8,14 +8,23 @@ import polars as pl
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from oai_usage_pipeline.audit import invariants
-from oai_usage_pipeline.audit.invariants import Finding, Invariant, verify
+from oai_usage_pipeline.audit import charges, invariants
+from oai_usage_pipeline.audit.findings import Finding, Invariant
+from oai_usage_pipeline.audit.invariants import verify
 from oai_usage_pipeline.audit.shares import status_share
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.reference.landing import land_reference
 from oai_usage_pipeline.refresh.chain import DERIVATIONS
 from oai_usage_pipeline.refresh.day import refresh_days, stale_days
-from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS, TableContract
+from oai_usage_pipeline.tables import (
+    CHARGEBACK_MONTHLY,
+    OPENAI_EVENTS,
+    TOKEN_USAGE_HOURLY,
+    USAGE_COST_HOURLY,
+    USAGE_EVENTS,
+    TableContract,
+)
 from oai_usage_pipeline_tests.landed import Landing
 
 DIFFERENT_GOLD = r"gold of 2026-03-\d\d differs from the sums of silver"
@@ -25,6 +34,7 @@ DIFFERENT_GOLD = r"gold of 2026-03-\d\d differs from the sums of silver"
 def lake(tmp_path: Path) -> Lake:
     lake = Lake(str(tmp_path / "lake"))
     Landing(lake).send(80, spread_days=1)
+    land_reference(lake, tmp_path / "no reference files")
     for derivation in DERIVATIONS:
         refresh_days(lake, derivation, [each.day for each in stale_days(lake, derivation)])
     return lake
@@ -68,6 +78,18 @@ def show_a_key(lake: Lake) -> None:
 def change_tokens_in_silver(lake: Lake) -> None:
     delta(lake, USAGE_EVENTS).update(
         updates={"input_tokens": "input_tokens + 1"}, predicate="input_tokens IS NOT NULL"
+    )
+
+
+def change_a_cost(lake: Lake) -> None:
+    delta(lake, USAGE_COST_HOURLY).update(
+        updates={"cost": "cost + CAST(0.000000000001 AS DECIMAL(38, 12))"}, predicate="cost IS NOT NULL"
+    )
+
+
+def charge_for_a_call_too_many(lake: Lake) -> None:
+    delta(lake, CHARGEBACK_MONTHLY).update(
+        updates={"request_count": "request_count + 1"}, predicate="team = 'unattributed'"
     )
 
 
@@ -126,6 +148,8 @@ def test_a_lake_that_is_not_there_is_no_sound_one_and_is_not_made(tmp_path: Path
             invariants.gold_equals_silver,
             DIFFERENT_GOLD,
         ),
+        (change_a_cost, charges.cost_equals_rebuild, r"cost of 2026-03-\d\d differs from pricing"),
+        (charge_for_a_call_too_many, charges.chargeback_equals_gold, "2026-03: request_count is"),
         (land_without_refreshing, invariants.days_are_current, "usage_events of 2026-03-11 is behind by 10"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
