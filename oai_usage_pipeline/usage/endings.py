@@ -19,8 +19,14 @@ CONTENT_FILTER = "content_filter"
 
 UNFINISHED = frozenset(("queued", "in_progress", "requires_action", "cancelling"))
 
+_USUAL_REASONS = frozenset((None, "stop", "length", "tool_calls"))
 _FILTER_CODES = frozenset((CONTENT_FILTER, "content_policy_violation", "moderation_blocked"))
 _FILTERED_OPERATIONS = frozenset((CHAT_COMPLETIONS, COMPLETIONS, RESPONSES, IMAGES))
+LOOK_BACK = 2048
+"""Characters of a stream's end that hold its last choices: they, usage and `[DONE]` take some 1,500."""
+
+_STREAMED_REASON = re.compile(r'\s*"([^"\\]{1,48})"')
+_ID = re.compile(r'"id"\s*:\s*"([^"\\]+)"')
 LOOK_BACK = 2048
 """Characters of a stream's end that hold its last choices: they, usage and `[DONE]` take some 1,500."""
 
@@ -84,8 +90,16 @@ def ending_of(body: Mapping[str, Any], operation: str | None) -> Ending:
     """How the answer of a plain body, or of the event that holds the whole response, ended."""
     choices = body.get("choices")
     if choices:
-        reasons = joined([choice.get("finish_reason") for choice in choices])
-        calls = sum(map(_calls, choices)) if operation == CHAT_COMPLETIONS else None
+        if len(choices) == 1:
+            reasons = choices[0].get("finish_reason")
+            # The usual words need no looking at.
+            if reasons not in _USUAL_REASONS:
+                reasons = joined((reasons,))
+        else:
+            reasons = joined([choice.get("finish_reason") for choice in choices])
+        calls = None
+        if operation == CHAT_COMPLETIONS:
+            calls = _calls(choices[0]) if len(choices) == 1 else sum(map(_calls, choices))
         return Ending(reasons, calls, is_filter_reason(reasons))
     if operation == RESPONSES:
         return _ending_of_response(body)
@@ -102,10 +116,10 @@ def ending_of_chat_stream(
 ) -> Ending:
     """How a streamed chat or completion ended, from the text of its events alone.
 
-    Finish reasons are those in its last `LOOK_BACK` characters: of several answers in one stream, the
-    last ones. Tool calls are told only where the answer finished for them: each has an id of its own.
+    Its finish reason is the last one in its last `LOOK_BACK` characters, also where several answers share
+    the stream. Tool calls are told only where the answer finished for them: each has an id of its own.
     """
-    reasons = joined(_streamed_reasons(text))
+    reasons = _streamed_reason(text)
     is_filtered = is_filter_reason(reasons) or says_filtered(operation, text, text.find("\n\n") + 1)
     if not is_ended:
         return Ending(reasons, None, is_filtered or None)
@@ -120,7 +134,7 @@ def joined(words: Iterable[str | None]) -> str | None:
 
 def is_filter_reason(reasons: str | None) -> bool:
     """Whether one of the joined finish reasons is the content filter."""
-    return reasons is not None and CONTENT_FILTER in reasons.split(",")
+    return reasons is not None and CONTENT_FILTER in reasons and CONTENT_FILTER in reasons.split(",")
 
 
 def says_filtered(operation: str | None, text: str, end: int | None = None) -> bool:
@@ -130,12 +144,10 @@ def says_filtered(operation: str | None, text: str, end: int | None = None) -> b
     """
     if operation not in _FILTERED_OPERATIONS:
         return False
-    at = text.find('"filtered":', 0, end)
-    if at < 0:
-        return False
     # One writer made all of the text: it puts a space after each colon, or after none.
-    verdict = '"filtered": true' if text[at + 11 : at + 12] == " " else '"filtered":true'
-    return text.find(verdict, at, end) >= 0
+    colon = text.find('":') + 2
+    verdict = '"filtered": true' if text[colon : colon + 1] == " " else '"filtered":true'
+    return text.find(verdict, 0, end) >= 0
 
 
 def _ending_of_response(body: Mapping[str, Any]) -> Ending:
@@ -148,15 +160,14 @@ def _ending_of_response(body: Mapping[str, Any]) -> Ending:
     return Ending(reasons, calls, why == CONTENT_FILTER)
 
 
-def _streamed_reasons(text: str) -> list[str]:
-    found = []
+def _streamed_reason(text: str) -> str | None:
     start, end = max(len(text) - LOOK_BACK, 0), len(text)
     while (at := text.rfind('"finish_reason":', start, end)) >= 0:
         told = _STREAMED_REASON.match(text, at + 16)
         if told:
-            found.append(told[1])
+            return told[1] if told[1] in _USUAL_REASONS else joined((told[1],))
         end = at
-    return found[::-1]
+    return None
 
 
 def _streamed_calls(reasons: str | None, text: str, response_id: str | None) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from oai_usage_pipeline.usage.answers import Answer, Unreadable, judge
 from oai_usage_pipeline.usage.bodies import body_of, read_body, read_cut_body, unquoted
+from oai_usage_pipeline.usage.estimates import ESTIMATED, estimate
 from oai_usage_pipeline.usage.operations import TRANSCRIPTIONS, TRANSLATIONS, UNIT_BILLED, by_object
 from oai_usage_pipeline.usage.requests import Request, operation_asked_for, read_request, tree_of
 from oai_usage_pipeline.usage.streams import is_stream, read_stream, read_whole
@@ -81,12 +82,14 @@ def meter(request: str | None, response: str | None, operation: str | None = Non
         answer = read_response(response)
     except Unreadable as refusal:
         return _refused(refusal, asked, request, operation)
-    return record_of(answer, asked, request, operation)
+    record = record_of(answer, asked, request, operation)
+    return _estimated(record, request, response) if record.status == "unmetered" else record
 
 
 def meter_cut(request: str | None, response: str | None, operation: str | None = None) -> UsageRecord:
     """The record of a call whose log was cut off: unmetered, `truncated`, with the texts' estimates."""
-    return record_of(_cut_answer(response), read_request(request), request, operation)
+    record = record_of(_cut_answer(response), read_request(request), request, operation)
+    return _estimated(record, request, response)
 
 
 def meter_usage(
@@ -207,6 +210,13 @@ def _refused(
         "rejected", refusal.reason, operation, names.get("object"), names.get("model"), names.get("id")
     )
     return record_of(answer, asked, request)
+
+
+def _estimated(record: UsageRecord, request: str | None, response: str | None) -> UsageRecord:
+    if record.reason not in ESTIMATED:
+        return record
+    read, written = estimate(record.operation, record.model, request, response)
+    return record._replace(estimated_input_tokens=read, estimated_output_tokens=written)
 
 
 def _cut_answer(response: str | None) -> Answer:

@@ -211,12 +211,13 @@ def is_doubled(text: str, usage: Usage | None) -> bool:
 
 
 def _count_names(usage: Usage | None) -> int:
+    """How many names of counts `usage` has; nulls are left out, so that they get the thorough look."""
     names = 0
-    for name, value in (usage or {}).items():
-        if value.__class__ is dict:
-            names += len(cast(Details, value))
-        elif name.endswith("_tokens"):
+    for value in (usage or {}).values():
+        if value.__class__ is int:
             names += 1
+        elif value.__class__ is dict:
+            names += len(cast(Details, value))
     return names
 
 
