@@ -106,6 +106,37 @@ def test_a_key_that_another_field_names_is_scrubbed_from_the_texts(
     assert json.loads(str(sealed.properties)).keys() == properties.keys()
 
 
+AWKWARD = {
+    "a text that ends in a name": {"note": "my api-key: ", "total": 15},
+    "a text that ends in a name and a quote": {"note": 'my "api-key": "', "total": 15},
+    "the same within a text": {"inner": json.dumps({"note": "api-key: "}), "total": 15},
+    "a key as a number": {"note": "api-key: ", "api-key": 12345678, "total": 15, "same": "12345678"},
+    "truth and nothing": {"note": "api-key: ", "api-key": [True, None], "total": 15},
+    "a key with its scheme": {"note": "api-key: ", "Authorization": f"Bearer {KEY}", "total": 15},
+    "a key in an object": {
+        "note": "api-key: ",
+        "subscriptionKey": {"primary": [KEY, KEY.upper()]},
+        "total": 15,
+    },
+    "a pair": {"note": "api-key: ", "headers": [{"name": "api-key", "value": KEY}], "total": 15},
+    "a pair of lists": {"note": "api-key: ", "headers": [{"Values": [KEY], "n": "Api-Key"}], "total": 15},
+    "a key in a text": {"note": "api-key: ", "text": f"curl -H 'api-key: {KEY}'", "total": 15},
+    "a key that another field names": {"note": "api-key: ", "x": f"<{KEY}>", "api-key": KEY, "total": 15},
+}
+
+
+@pytest.mark.parametrize("properties", AWKWARD.values(), ids=AWKWARD)
+def test_properties_stay_what_they_were_but_for_their_keys(properties: dict[str, object]) -> None:
+    sealed = FINGERPRINT.seal(Envelope("t", None, f"q{KEY}", None, json.dumps(properties)))
+    scrubbed = json.loads(str(sealed.properties))
+    assert scrubbed.keys() == properties.keys()
+    assert (scrubbed["total"], scrubbed.get("note")) == (15, properties.get("note"))
+    assert KEY not in repr(scrubbed).lower()
+    assert "12345678" not in str(sealed.properties)
+    marked = json.dumps(properties).count(KEY) + json.dumps(properties).count(KEY.upper())
+    assert str(sealed.properties).count("v1-") >= marked
+
+
 @pytest.mark.parametrize(
     "text",
     [
