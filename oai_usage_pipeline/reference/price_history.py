@@ -52,10 +52,7 @@ def _by_subject(prices: Iterable[Price]) -> dict[tuple[str | None, ...], _Region
 def _merge_subject(old: _Regions, new: _Regions, merged: Merged) -> None:
     kept: _Regions = {}
     if ANYWHERE in old and new and ANYWHERE not in new:
-        split = _split(old[ANYWHERE][-1], new)
-        truth = [price for chain in new.values() for price in chain]
-        kept[ANYWHERE] = _keep(old[ANYWHERE], split, truth, merged)
-        new = {region: _since(chain, split) for region, chain in new.items()}
+        kept[ANYWHERE], new = _parted(old[ANYWHERE], new, merged)
     for region, chain in old.items():
         truth = new.get(region) or new.get(ANYWHERE, [])
         if truth:
@@ -67,11 +64,20 @@ def _merge_subject(old: _Regions, new: _Regions, merged: Merged) -> None:
         _take(kept.get(region, []), new.get(region, []), merged)
 
 
-def _split(everywhere: Price, new: _Regions) -> datetime:
-    """When one price for everywhere ended: with the first listed one that differs from it."""
+def _parted(everywhere: list[Price], new: _Regions, merged: Merged) -> tuple[list[Price], _Regions]:
+    """What stays of a price for everywhere now that regions have their own, and these from then on.
+
+    It ended with the first listed price that differs from it. What it was before stays true of all regions.
+    """
     listed = [price for chain in new.values() for price in chain]
-    differing = [price for price in listed if price.is_same_amount_as != everywhere.is_same_amount_as]
-    return min(_start(price) for price in differing or listed)
+    last = everywhere[-1]
+    differing = [price for price in listed if price.is_same_amount_as != last.is_same_amount_as]
+    ends = last.valid_to or min(_start(price) for price in differing or listed)
+    kept = _keep(everywhere, ends, listed, merged)
+    begins = kept[-1].valid_to if kept else None
+    if begins is None:
+        return kept, new
+    return kept, {region: _since(chain, begins) for region, chain in new.items()}
 
 
 def _since(chain: list[Price], begins: datetime) -> list[Price]:

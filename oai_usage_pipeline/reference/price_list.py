@@ -10,9 +10,9 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -35,9 +35,13 @@ OTHER_UNITS = {
 
 _TOKEN_UNITS = ("1K tokens", "1M tokens")
 _DECIMAL_PLACES = 12
+_FINEST = Decimal(1).scaleb(-_DECIMAL_PLACES)
+_EXACT = Context(prec=120)
+_TOO_LARGE = Decimal(10) ** 12
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,40})?([eE][+-]?\d{1,2})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _LONGEST_LIST = 4096
+_ORDER = ("model", "deployment_type", "service_tier", "bucket", "image_size", "image_quality", "region")
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,7 @@ def _names(value: object) -> object:
 
 def is_too_fine(amount: Decimal) -> bool:
     """Whether an amount has more digits after the point than money keeps."""
-    exponent = amount.normalize().as_tuple().exponent
-    return not isinstance(exponent, int) or exponent < -_DECIMAL_PLACES
+    return amount.quantize(_FINEST, context=_EXACT) != amount
 
 
 def _amount(value: object) -> object:
@@ -108,13 +111,13 @@ def _amount(value: object) -> object:
     amount = Decimal(value)
     if amount < 0:
         raise ValueError("a price can't be negative")
+    if amount >= _TOO_LARGE:
+        raise ValueError("expected a price below 10^12")
     if is_too_fine(amount):
         raise ValueError(
             f"has more than {_DECIMAL_PLACES} digits after the point, which can't be kept: give the price "
             "for a larger unit, such as 1M tokens"
         )
-    if amount >= 10**20:
-        raise ValueError("expected a price below 10^20")
     return amount
 
 
@@ -188,24 +191,22 @@ def as_csv(prices: Iterable[Price]) -> str:
     """A file of prices, in few lines and a fixed order: the same prices give the same bytes."""
     regions: dict[Price, list[str]] = defaultdict(list)
     for price in prices:
-        regions[_with(price, region="")].append(price.region)
+        regions[replace(price, region="")].append(price.region)
     models: dict[tuple[Price, str], list[str]] = defaultdict(list)
     for price, found in regions.items():
-        models[_with(price, model=""), "|".join(sorted(found))].append(price.model)
+        models[replace(price, model=""), "|".join(sorted(found))].append(price.model)
     lines = [
-        {**asdict(price), "region": region, "model": "|".join(sorted(found))}
+        {**vars(price), "region": region, "model": "|".join(sorted(found))}
         for (price, region), found in models.items()
     ]
     columns = list(Price.__dataclass_fields__)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(sorted([_cell(line[column]) for column in columns] for line in lines))
+    cells = [{column: _cell(line[column]) for column in columns} for line in lines]
+    cells.sort(key=lambda cell: [cell[column] for column in (*_ORDER, "valid_from", *columns)])
+    writer.writerows([cell[column] for column in columns] for cell in cells)
     return text.getvalue()
-
-
-def _with(price: Price, **changes: str) -> Price:
-    return Price(**{**asdict(price), **changes})
 
 
 def _cell(value: object) -> str:

@@ -5,7 +5,6 @@ Belongs here: which files there are and that they may stand beside each other. A
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +95,10 @@ def _own_rows(path: Path, lines: _Lines) -> Iterator[dict[str, Any]]:
         for price in row.prices():
             price_id = f"{name}:{price.model}:{price.region}" if is_list else name
             source = price.source or f"{path.name}, line {line}"
-            yield {**asdict(price), "price_id": price_id, "source": source, "is_override": True}
+            yield {**vars(price), "price_id": price_id, "source": source, "is_override": True}
 
 
 def _retail_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
     for _, row in lines:
         for price in row.prices():
-            yield {**asdict(price), "price_id": f"retail:{price.name}", "is_override": False}
+            yield {**vars(price), "price_id": f"retail:{price.name}", "is_override": False}

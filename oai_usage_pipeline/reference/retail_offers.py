@@ -6,7 +6,7 @@ meter's name is for `meters`, what became of earlier prices for `price_history`.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -112,7 +112,7 @@ def _by_region(prices: list[Price], found: Offers) -> dict[str, list[Price]]:
 
 def _chained(chain: list[Price]) -> list[Price]:
     ends = [price.valid_from for price in chain[1:]] + [None]
-    return [Price(**{**vars(price), "valid_to": end}) for price, end in zip(chain, ends, strict=True)]
+    return [replace(price, valid_to=end) for price, end in zip(chain, ends, strict=True)]
 
 
 def _everywhere(regions: dict[str, list[Price]]) -> list[Price]:
@@ -120,7 +120,7 @@ def _everywhere(regions: dict[str, list[Price]]) -> list[Price]:
     alike = {(len(chain), chain[0].is_same_amount_as) for chain in regions.values()}
     if len(alike) == 1 and alike.pop()[0] == 1:
         first = min((chain[0] for chain in regions.values()), key=lambda price: str(price.valid_from))
-        return [Price(**{**vars(first), "region": ANYWHERE})]
+        return [replace(first, region=ANYWHERE)]
     return [_sourced(price, regions) for chain in regions.values() for price in chain]
 
 
@@ -132,4 +132,4 @@ def _sourced(price: Price, regions: dict[str, list[Price]]) -> Price:
         for other in chain
         if other.is_same_amount_as == price.is_same_amount_as
     ]
-    return Price(**{**vars(price), "source": min(same)})
+    return replace(price, source=min(same))
