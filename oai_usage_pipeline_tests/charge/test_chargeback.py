@@ -120,6 +120,9 @@ def test_currencies_are_never_added_up_and_calls_are_counted_once() -> None:
         ("EUR", Decimal("0.0025"), 5),
         ("USD", Decimal("0.0025"), 5),
     ]
+    unpriced = use | {"region": "eastus", "billed_audio_input_tokens": 7}
+    found = stated(use | {"region": "westeurope"}, unpriced, listed=listed)
+    assert [(row["currency"], row["unpriced_quantity"]) for row in found] == [("EUR", None), ("USD", 7)]
     mixed: list[Row] = [{"currency": "EUR"}, {"bucket": "output"}]
     found = stated(use | {"billed_output_tokens": 1}, listed=mixed)
     assert [(row["currency"], row["request_count"], row["billed_input_tokens"]) for row in found] == [

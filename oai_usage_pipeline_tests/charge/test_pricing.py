@@ -97,6 +97,15 @@ def test_each_unit_holds_so_many_of_its_bucket(unit: str, bucket: str, quantity:
     assert only(cost_rows(gold({BUCKETS[bucket]: quantity}), known, deployments()))["cost"] == Decimal(cost)
 
 
+@pytest.mark.parametrize(
+    ("quantity", "units"), [(500_000, 0), (500_001, 1), (1_500_000, 2), (2_500_000, 2), (2_499_999, 2)]
+)
+def test_what_12_places_cant_hold_is_rounded_half_to_even(quantity: int, units: int) -> None:
+    known = prices({"price": Decimal("1e-12")})
+    row = only(cost_rows(gold({"billed_input_tokens": quantity}), known, deployments()))
+    assert row["cost"] == units * Decimal("1e-12")
+
+
 def test_every_unit_and_bucket_of_the_price_table_is_known_to_the_matching() -> None:
     from oai_usage_pipeline.charge.matching import UNIT_KINDS
 

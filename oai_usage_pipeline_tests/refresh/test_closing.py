@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 
 from oai_usage_pipeline.cli import main
 from oai_usage_pipeline.cli.statement import money, statement_lines, statement_totals
-from oai_usage_pipeline.errors import ConfigurationError
+from oai_usage_pipeline.errors import ConfigurationError, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.closing import close_month, month_of, restate_month
 from oai_usage_pipeline.refresh.closings import Closing, begin, closings_of, finish_begun, move_statement
@@ -177,6 +177,14 @@ def test_a_crash_while_restating_is_finished_by_the_same_command(adjusted: Books
     assert [each.number for each in closings_of(adjusted.lake, MARCH)] == [1, 2, 3]
     assert third.number == 3
     assert adjusted.chargeback().select("entry", "cost").rows() == [("usage", 5)]
+
+
+def test_a_month_has_one_closing_in_hand_at_a_time(adjusted: Books) -> None:
+    crash_after_step_1(adjusted.lake)
+    with pytest.raises(PositionConflict, match="by another"):
+        begin(adjusted.lake, MARCH, "restated", "Bob", "why", LATER)
+    finish_begun(adjusted.lake, MARCH)
+    assert begin(adjusted.lake, MARCH, "restated", "Bob", "why", LATER).number == 3
 
 
 KILLED = """
