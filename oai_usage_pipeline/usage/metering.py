@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 from oai_usage_pipeline.usage.answers import Answer, Unreadable, judge
 from oai_usage_pipeline.usage.bodies import body_of, read_body, read_cut_body, unquoted
 from oai_usage_pipeline.usage.estimates import ESTIMATED, estimate
-from oai_usage_pipeline.usage.operations import TRANSCRIPTIONS, TRANSLATIONS, UNIT_BILLED, by_object
+from oai_usage_pipeline.usage.operations import (
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+    UNIT_BILLED,
+    WITHOUT_USAGE,
+    by_object,
+)
 from oai_usage_pipeline.usage.requests import Request, operation_asked_for, read_request, tree_of
 from oai_usage_pipeline.usage.streams import is_stream, read_stream, read_whole
 from oai_usage_pipeline.usage.tokens import NO_TOKENS
@@ -206,6 +212,9 @@ def _refused(
     if refusal.reason in _NO_JSON and operation in UNIT_BILLED:
         # Sound, subtitles and plain text are what these calls answer with.
         return record_of(Answer("unit_billed", None, operation), asked, request)
+    if refusal.reason in _NO_JSON and operation in WITHOUT_USAGE:
+        # So are the contents of a file, or the offer of a realtime session.
+        return record_of(Answer("unmetered", "no_usage_expected", operation), asked, request)
     answer = Answer(
         "rejected", refusal.reason, operation, names.get("object"), names.get("model"), names.get("id")
     )

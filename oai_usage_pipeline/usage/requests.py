@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
-from oai_usage_pipeline.usage.operations import FILES, IMAGES, TRANSCRIPTIONS, by_request
+from oai_usage_pipeline.usage.operations import FILES, IMAGES, REALTIME, TRANSCRIPTIONS, by_request
 from oai_usage_pipeline.usage.tokens import STRICT
 
 
@@ -28,7 +28,7 @@ class Request(TypedDict, total=False):
 
 _validate_json = TypeAdapter(Request).validator.validate_json
 _FORM_PART = re.compile(
-    r'name="(model|purpose|image(?:\[\])?|file|stream|size|quality)"[^\r\n]*\r?\n(?:[^\r\n]+\r?\n){0,8}\r?\n([\w.:/-]{0,128})'
+    r'name="(model|purpose|image(?:\[\])?|file|stream|size|quality|sdp)"[^\r\n]*\r?\n(?:[^\r\n]+\r?\n){0,8}\r?\n([\w.:/-]{0,128})'
 )
 _TYPES: dict[str, type] = {"model": str, "user": str, "safety_identifier": str, "stream": bool}
 
@@ -55,6 +55,8 @@ def operation_asked_for(text: str | None) -> str | None:
     if tree is not None:
         return by_request(tree)
     parts = _form(text or "")
+    if "sdp" in parts or (text or "").startswith("v=0"):
+        return REALTIME  # the offer of a call, in the words of RFC 8866
     if "purpose" in parts:
         return FILES
     if "image" in parts:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oai_usage_pipeline.tables import STATUSES
+from oai_usage_pipeline.tables import STATUSES, TOKEN_COLUMNS
 from oai_usage_pipeline.usage.metering import LONGEST_NAME, UsageRecord, meter
 from oai_usage_pipeline_tests.usage.bodies import REQUEST, USAGE, chat
 
@@ -39,6 +39,43 @@ def test_a_chat_completion_is_metered_with_every_column() -> None:
         status="metered",
         reason=None,
     )
+
+
+ALL_PARTS = {
+    "prompt_tokens": 100,
+    "completion_tokens": 50,
+    "total_tokens": 150,
+    "prompt_tokens_details": {
+        "cached_tokens": 1,
+        "text_tokens": 2,
+        "audio_tokens": 3,
+        "image_tokens": 4,
+        "cache_write_tokens": 9,
+    },
+    "completion_tokens_details": {
+        "reasoning_tokens": 5,
+        "text_tokens": 6,
+        "audio_tokens": 7,
+        "image_tokens": 8,
+        "accepted_prediction_tokens": 9,
+        "rejected_prediction_tokens": 10,
+    },
+}
+
+
+def test_every_part_has_a_column_of_its_own() -> None:
+    record = meter(REQUEST, chat(json.dumps(ALL_PARTS)))
+    counts = tuple(getattr(record, name) for name in TOKEN_COLUMNS)
+    assert (record.status, record.reason) == ("metered", None)
+    assert counts == (100, 50, 150, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+
+
+@pytest.mark.parametrize("whole", ["input", "output"])
+@pytest.mark.parametrize("suffix", ["tokens_details", "token_details"])
+def test_parts_are_found_under_every_name(whole: str, suffix: str) -> None:
+    usage = {f"{whole}_tokens": 9, f"{whole}_{suffix}": {"audio_tokens": 4}}
+    record = meter(REQUEST, chat(json.dumps(usage)))
+    assert getattr(record, f"audio_{whole}_tokens") == 4
 
 
 RESPONSE = (
@@ -145,6 +182,7 @@ def test_reported_counts_are_metered(response: str, operation: str, counts: tupl
     )
 
 
+# Bad input, class "Counts": what is no plain whole number is refused, what contradicts is flagged.
 REFUSED_COUNTS = {
     "negative": ("-1", "tokens_negative"),
     "text": ('"12"', "tokens_not_integer"),
@@ -169,6 +207,9 @@ REFUSED_COUNTS = {
         '{"prompt_tokens": 1, "total_tokens": %s}',
         '{"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": %s}}',
         '{"output_tokens": 1, "output_tokens_details": {"reasoning_tokens": %s}}',
+        '{"prompt_tokens": 1, "prompt_tokens_details": {"audio_tokens": %s}}',
+        '{"input_tokens": 1, "input_token_details": {"image_tokens": %s}}',
+        '{"completion_tokens": 1, "completion_tokens_details": {"rejected_prediction_tokens": %s}}',
     ],
 )
 def test_a_count_that_is_no_plain_number_is_refused_never_coerced(
@@ -182,6 +223,9 @@ def test_a_count_that_is_no_plain_number_is_refused_never_coerced(
 DOUBLED = {
     "a count": '{"prompt_tokens": 1, "prompt_tokens": 10, "completion_tokens": 5}',
     "a count with the same value": '{"prompt_tokens": 1, "prompt_tokens": 1}',
+    "details": '{"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 1}, '
+    '"prompt_tokens_details": {"cached_tokens": 1}}',
+    "a part": '{"completion_tokens": 9, "completion_tokens_details": {"audio_tokens": 1, "audio_tokens": 1}}',
     "a detail": '{"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 1, "cached_tokens": 2}}',
     "usage": USAGE + ', "usage": ' + USAGE,
     "usage and null": USAGE + ', "usage": null',
@@ -203,7 +247,25 @@ CONTRADICTIONS = {
     '{"completion_tokens": 1, "completion_tokens_details": {"reasoning_tokens": 2}}': (
         "reasoning_output_tokens 2 > output_tokens 1"
     ),
+    '{"total_tokens": 3, "completion_tokens": 5}': "total_tokens 3 != null + 5",
+    '{"total_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}}': (
+        "cached_input_tokens 4 without input_tokens"
+    ),
+    '{"prompt_tokens": 10, "prompt_tokens_details": {"audio_tokens": 11}}': (
+        "audio_input_tokens 11 > input_tokens 10"
+    ),
+    '{"input_tokens": 10, "input_tokens_details": {"text_tokens": 6, "image_tokens": 5}}': (
+        "text, audio and image tokens 6 + 5 > input_tokens 10"
+    ),
+    '{"completion_tokens": 4, "completion_tokens_details": {"rejected_prediction_tokens": 5}}': (
+        "rejected_prediction_tokens 5 > output_tokens 4"
+    ),
+    '{"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13, '
+    '"completion_tokens_details": {"accepted_prediction_tokens": 5}}': (
+        "accepted_prediction_tokens 5 > output_tokens 4"
+    ),
     '{"prompt_tokens": 10000000000}': "tokens_implausible",
+    '{"prompt_tokens": 10000000000, "total_tokens": 10000000000}': "tokens_implausible",
 }
 
 
@@ -214,6 +276,12 @@ def test_a_contradiction_is_named_with_both_numbers_and_kept_as_reported(usage: 
     assert max(count or 0 for count in tokens(record)) > 0
 
 
+def test_parts_of_nothing_that_are_nothing_contradict_nothing() -> None:
+    record = meter(REQUEST, chat('{"total_tokens": 9, "prompt_tokens_details": {"cached_tokens": 0}}'))
+    assert (record.status, record.reason, record.cached_input_tokens) == ("metered", None, 0)
+
+
+# Bad input, classes "Bodies" and "JSON": each has its status and a reason that names it.
 WITHOUT_TOKENS = {
     "no usage": (chat(None), "unmetered", "usage_missing"),
     "usage null": (chat("null"), "unmetered", "usage_missing"),
@@ -278,6 +346,24 @@ WITHOUT_TOKENS = {
     "cut in a count": (chat()[:-3], "unmetered", "truncated"),
     "cut at once": ('{"id', "unmetered", "truncated"),
     "nesting 300": (chat(before='"x": ' + "[" * 300 + "]" * 300 + ", "), "rejected", "response_too_deep"),
+    "nesting 1,100": (
+        chat(before='"x": ' + "[" * 1_100 + "]" * 1_100 + ", "),
+        "rejected",
+        "response_too_deep",
+    ),
+    "usage a number of 30 digits": (chat("1" * 30), "rejected", "usage_not_object"),
+    "an error with status 200": ('{"error": {"code": "server_error"}, "id": "x"}', "failed", "server_error"),
+    "an error beside choices": (
+        chat(None, before='"error": {"code": "server_error"}, '),
+        "failed",
+        "server_error",
+    ),
+    "a form": (FORM, "rejected", "response_not_json"),
+    "the bytes of a picture": ("\ufffdPNG\r\n\x1a\n\x00\x00", "rejected", "response_not_json"),
+    "the bytes of a sound": ("ID3\x04\x00\ufffd", "rejected", "response_not_json"),
+    "control characters": ("\x00\x01", "rejected", "response_not_json"),
+    "Infinity": ('{"foo": Infinity}', "rejected", "response_unrecognised"),
+    "1e400": ('{"foo": 1e400}', "rejected", "response_unrecognised"),
     "nesting 100,000": (chat(before='"x": ' + "[" * 100_000), "rejected", "response_too_deep"),
     "5,000 digits": (
         chat('{"prompt_tokens": ' + "1" * 5_000 + "}"),
@@ -368,6 +454,7 @@ def test_the_user_is_who_the_request_names(request_text: str | None, user: str |
     assert meter(request_text, chat()).user_id == user
 
 
+# Bad input, class "Names".
 NAMES = [
     "<script>",
     "=1+1",
