@@ -144,6 +144,14 @@ def test_two_prices_for_the_same_at_the_same_time_are_refused_with_both_lines(tm
     assert "here and in line 2, both hold from ever until 2026-07-01T00:00Z" in message
 
 
+def test_two_patterns_that_match_one_model_and_are_as_long_are_refused(tmp_path: Path) -> None:
+    lines = [PLAIN.replace("gpt-4.1", pattern) for pattern in ("gpt-4*", "gpt-?*", "gpt-5*")]
+    message = refused(tmp_path, *lines)
+    assert "prices.csv has 2 faults" in message
+    assert "line 3: gpt-4* and gpt-?* can both match a model" in message
+    assert "line 4: gpt-5* and gpt-?* can both match a model" in message
+
+
 def test_a_price_may_follow_another(tmp_path: Path) -> None:
     rows = own_prices(
         tmp_path,

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from oai_usage_pipeline.errors import ConfigurationError
-from oai_usage_pipeline.reference.price_refresh import Refreshed, refresh_prices
+from oai_usage_pipeline.reference.price_refresh import Refreshed, _replace, refresh_prices
 from oai_usage_pipeline.reference.prices import price_rows
 from oai_usage_pipeline.reference.retail_prices import FILTER, RetailPricesUnavailable
 from oai_usage_pipeline_tests.reference.management_api import Answer, ManagementApi, management_api
@@ -218,3 +218,10 @@ def test_a_folder_that_cant_be_written_is_named(tmp_path: Path, api: ManagementA
     api.answers.append(page(line(INPUT, 0.002)))
     with pytest.raises(ConfigurationError, match=r"taken.prices\.retail\.csv can't be written"):
         refresh(tmp_path / "taken", api)
+
+
+def test_a_file_that_cant_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / FILE / "within").mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match="can't be written"):
+        _replace(tmp_path / FILE, "text")
+    assert [each.name for each in tmp_path.iterdir()] == [FILE]
