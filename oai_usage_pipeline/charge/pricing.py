@@ -47,6 +47,7 @@ def cost_rows(gold: pl.DataFrame, prices: pl.DataFrame, deployments: pl.DataFram
 
 def used_rows(rows: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
     """The same of gold rows that are placed with their deployments already."""
+    rows = rows.sort(USAGE_DIMENSIONS, nulls_last=False)
     by_token = rows.filter(~is_provisioned())
     parts = [_quantities(by_token, bucket) for bucket in TOKEN_BUCKETS]
     parts += [_quantities(rows, bucket) for bucket in UNIT_BUCKETS]
@@ -54,13 +55,12 @@ def used_rows(rows: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_cost_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with the columns of `USAGE_COST_HOURLY`, in a fixed order; absent columns are null."""
+    """The rows, in their order, with the columns of `USAGE_COST_HOURLY`; absent ones are null."""
     absent = {name: dtype for name, dtype in USAGE_COST_HOURLY.schema.items() if name not in rows.columns}
     return (
         rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in absent.items())
         .with_columns(usage_month=pl.col("usage_date").dt.truncate("1mo"))
         .select(pl.col(name).cast(dtype) for name, dtype in USAGE_COST_HOURLY.schema.items())
-        .sort(*USAGE_DIMENSIONS, "bucket", "quantity", "estimated_quantity", nulls_last=False)
     )
 
 
@@ -82,7 +82,8 @@ def _priced(rows: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
     keys = rows.select(*_USE, "deployment_reason").unique()
     found = matches([Use(*key) for key in keys.select(_USE).iter_rows()], prices)
     known = keys.hstack(_with_the_deployments_reason(keys.hstack(found)).select(found.columns))
-    rows = rows.join(known, on=[*_USE, "deployment_reason"], how="left", nulls_equal=True)
+    use = [*_USE, "deployment_reason"]
+    rows = rows.join(known, on=use, how="left", nulls_equal=True, maintain_order="left")
     return _costed(rows.drop("period", "deployment_reason"))
 
 

@@ -167,6 +167,6 @@ def _idle_row(hour: _Hour, quantity: int, cost: Decimal | None) -> dict[str, Any
 
 def _together(used: pl.DataFrame, shared: list[tuple[Any, ...]], idle: list[dict[str, Any]]) -> pl.DataFrame:
     costs = pl.DataFrame(shared, schema=_SHARES, orient="row")
-    users = used.join(costs, on="index").with_columns(bucket=pl.lit(BUCKET))
+    users = used.join(costs, on="index", maintain_order="left").with_columns(bucket=pl.lit(BUCKET))
     columns = [name for name in USAGE_COST_HOURLY.schema if name in users.columns]
     return pl.concat([users.select(columns), pl.DataFrame(idle, schema=_IDLE)], how="diagonal_relaxed")

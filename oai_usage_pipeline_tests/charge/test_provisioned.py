@@ -57,7 +57,7 @@ def test_hours_without_use_are_idle_and_add_up_to_the_day() -> None:
 
 
 def test_the_unused_part_of_an_hour_is_idle_where_the_capacity_is_known() -> None:
-    idle, used = rows({"billed_output_tokens": 250}, capacity_tokens_per_hour=1000, **ONE_HOUR)
+    used, idle = rows({"billed_output_tokens": 250}, capacity_tokens_per_hour=1000, **ONE_HOUR)
     assert (used["cost"], idle["cost"], idle["quantity"]) == (Decimal("12.5"), Decimal("37.5"), 750)
     [used] = rows({"billed_output_tokens": 2500}, capacity_tokens_per_hour=1000, **ONE_HOUR)
     assert used["cost"] == 50
