@@ -77,7 +77,13 @@ def _spread(
         rows += [at] * (len(found) or 1)
         numbers += range(len(found) or 1)
         records += [line.record for line in found] or [first]
-    return bronze[rows], pl.Series(numbers, dtype=pl.Int32()), records, lines
+    # Not the bodies: they were read, and are long.
+    return (
+        bronze.select(*_KEYS, "EventTime", "AppSubscriptionKey")[rows],
+        pl.Series(numbers, dtype=pl.Int32()),
+        records,
+        lines,
+    )
 
 
 def _assemble(

@@ -70,6 +70,13 @@ def test_a_record_without_bodies_and_usage_is_unmetered() -> None:
     }
 
 
+def test_the_model_that_answered_is_the_one_that_the_policy_names_not_the_one_asked_for() -> None:
+    for record in (without("response"), without("response", "usage")):
+        row = row_of(record)
+        assert (row["model"], row["request_model"]) == ("gpt-4o-2024-08-06", "my-deployment")
+    assert row_of(POLICY | {"model": "another"})["model"] == "gpt-4o-2024-08-06"
+
+
 def test_a_response_that_reports_counts_wins_over_the_usage_field() -> None:
     row = row_of(POLICY | {"usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})
     assert row["total_tokens"] == 15
