@@ -7,7 +7,7 @@ table's id, so a source made anew is not mistaken for the old one. Beside it sta
 the reference data that the day was made with: other prices, for instance, make it stale.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +42,7 @@ class Watermarks:
         self.day_column = day_column
         self.reference = reference
         self._changes = self._read_changes(target)
+        self._days: list[str] = self._changes["day"].unique().sort().to_list()
 
     def app_id(self, target: LakeTable, day: str) -> str:
         """The name of a day's watermark."""
@@ -72,15 +73,16 @@ class Watermarks:
 
     def stale_days(self, target: LakeTable) -> list[DayChanges]:
         """Every day that is behind its source, oldest first."""
-        days = self._changes["day"].unique().sort()
-        found = (self.day_changes(target, day) for day in days)
+        found = (self.day_changes(target, day) for day in self._days)
         return [each for each in found if each is not None]
 
     def marks(self, target: LakeTable, day: str) -> dict[str, int]:
         """What to commit with a day's rows: the day's own marks, and everyone's if it was the last."""
-        others: Iterable[DayChanges] = (each for each in self.stale_days(target) if each.day != day)
+        # Days are done from the oldest on, so one that is left is soonest found among the newest.
+        others = (each for each in reversed(self._days) if each != day)
+        is_last = all(self.day_changes(target, each) is None for each in others)
         marks = {}
-        for each in [day] if any(others) else [day, EVERY_DAY]:
+        for each in [day, EVERY_DAY] if is_last else [day]:
             marks[self.app_id(target, each)] = self.source.version
             if digest := self.reference.digest(each):
                 marks[self._digest_id(target, each)] = digest
