@@ -103,7 +103,7 @@ def _show_chargeback() -> None:
     from oai_usage_pipeline.cli.month import show_statements
     from oai_usage_pipeline.orchestration.resources import Pipeline
 
-    show_statements(Pipeline().lake())
+    show_statements(Pipeline().lake(), teams_only=True)
 
 
 def _stage(number: int, title: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oai_usage_pipeline.cli.statement import show_statement
+from oai_usage_pipeline.cli.statement import by_team, show_statement
 
 if TYPE_CHECKING:
     from oai_usage_pipeline.lake.lake import Lake
@@ -27,13 +27,14 @@ def command() -> None:
 
 @command.command("show")
 @MONTH
-def show(month: str) -> None:
+@click.option("--by-team", "teams_only", is_flag=True, help="A line for each team, its models added up.")
+def show(month: str, teams_only: bool) -> None:
     """Show what each team is charged for a month, adjustments included."""
     from oai_usage_pipeline.orchestration.resources import Pipeline
     from oai_usage_pipeline.refresh.closing import month_of
 
     month_of(month)
-    show_statements(Pipeline().lake(), month)
+    show_statements(Pipeline().lake(), month, teams_only=teams_only)
 
 
 @command.command("close")
@@ -59,10 +60,10 @@ def restate(month: str, by: str, why: str) -> None:
     click.echo(restate_month(Pipeline().lake(), month_of(month), by, why, datetime.now(UTC)))
 
 
-def show_statements(lake: "Lake", only: str | None = None) -> None:
+def show_statements(lake: "Lake", only: str | None = None, *, teams_only: bool = False) -> None:
     """Print the statement of each month of the lake, or of the one asked for, and whether it is closed.
 
-    Raises NoTable where nothing is charged yet.
+    With `teams_only`, each team's models are added up. Raises NoTable where nothing is charged yet.
     """
     import polars as pl
 
@@ -76,6 +77,6 @@ def show_statements(lake: "Lake", only: str | None = None) -> None:
         closings = closings_of(lake, month_of(month))
         state = "closed" if any(not each.is_begun for each in closings) else "open"
         statement = rows.filter(pl.col("usage_month") == month_of(month)).collect()
-        show_statement(statement, f"Chargeback of {month} ({state})")
+        show_statement(by_team(statement) if teams_only else statement, f"Chargeback of {month} ({state})")
         for closing in closings:
             click.echo(f"  {closing}")

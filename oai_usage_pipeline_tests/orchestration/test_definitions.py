@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from oai_usage_pipeline.definitions import build_definitions
-from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS
+from oai_usage_pipeline.tables import MONTH_CLOSINGS, TABLES
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -19,9 +19,10 @@ def specs() -> dict[str, dg.AssetSpec]:
 
 def test_every_asset_has_description_group_kinds_and_every_table_its_columns() -> None:
     found = specs()
-    assert set(found) == {"event_hub", "openai_events", "usage_events", "token_usage_hourly"}
+    tables = [contract for contract in TABLES if contract is not MONTH_CLOSINGS]
+    assert set(found) == {"event_hub", "reconciliation", *(contract.name for contract in tables)}
     assert all(spec.description and spec.group_name == "openai_usage" for spec in found.values())
-    for contract in (OPENAI_EVENTS, USAGE_EVENTS, TOKEN_USAGE_HOURLY):
+    for contract in tables:
         spec = found[contract.name]
         schema = spec.metadata["dagster/column_schema"]
         assert [column.name for column in schema.columns] == list(contract.schema)
