@@ -10,6 +10,7 @@ from datetime import timedelta
 import polars as pl
 
 from oai_usage_pipeline.charge.attribution import attributed
+from oai_usage_pipeline.charge.provisioned import IDLE_BUCKET
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import (
@@ -27,7 +28,7 @@ WINDOW_DAYS = 7
 
 @dataclass(frozen=True)
 class AccountingShare:
-    """`count` of `total` units (requests, tokens) of the last seven days are what `name` says."""
+    """`count` of `total` requests, tokens or units of the last seven days are what `name` says."""
 
     name: str
     unit: str
@@ -58,14 +59,14 @@ def accounting_shares(lake: Lake) -> list[AccountingShare]:
 
 
 def _unpriced(lake: Lake) -> AccountingShare:
-    """Reported tokens whose bucket no price fits; those of provisioned deployments are paid by the hour."""
+    """Reported tokens, milliseconds, images and characters that no price fits, as statements count them."""
     try:
         cost = _last_days(lake, USAGE_COST_HOURLY)
     except NoTable:
         cost = USAGE_COST_HOURLY.empty()
-    tokens = cost.filter(pl.col("bucket").is_in([*TOKEN_BUCKETS, "provisioned"]))
-    unpriced = tokens.filter(pl.col("price_id").is_null())
-    return AccountingShare("unpriced", "tokens", _sum(unpriced, "quantity"), _sum(tokens, "quantity"))
+    used = cost.filter(pl.col("bucket") != IDLE_BUCKET)
+    unpriced = used.filter(pl.col("price_id").is_null())
+    return AccountingShare("unpriced", "units", _sum(unpriced, "quantity"), _sum(used, "quantity"))
 
 
 def _unattributed(lake: Lake, gold: pl.DataFrame) -> int:

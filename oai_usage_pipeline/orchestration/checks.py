@@ -63,7 +63,7 @@ ACCOUNTING = {
     "unpriced": (
         0.0,
         USAGE_COST_HOURLY,
-        "Reported tokens that no price fits, as a share of those of the last seven days.",
+        "What no price fits, as a share of all tokens and other units of the last seven days.",
     ),
     "unattributed": (
         0.01,

@@ -5,7 +5,7 @@ Status and counts belong in `answers`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ CONTENT_FILTER = "content_filter"
 
 UNFINISHED = frozenset(("queued", "in_progress", "requires_action", "cancelling"))
 
-_USUAL_REASONS = frozenset((None, "stop", "length", "tool_calls"))
 _FILTER_CODES = frozenset((CONTENT_FILTER, "content_policy_violation", "moderation_blocked"))
 _FILTERED_OPERATIONS = frozenset((CHAT_COMPLETIONS, COMPLETIONS, RESPONSES, IMAGES))
 LOOK_BACK = 2048
@@ -84,22 +83,21 @@ class Ending(NamedTuple):
 
 
 UNKNOWN = Ending()
+_USUAL_ENDINGS = {reason: Ending(reason, 0, is_content_filtered=False) for reason in ("stop", "length")}
 
 
 def ending_of(body: Mapping[str, Any], operation: str | None) -> Ending:
     """How the answer of a plain body, or of the event that holds the whole response, ended."""
     choices = body.get("choices")
     if choices:
-        if len(choices) == 1:
-            reasons = choices[0].get("finish_reason")
-            # The usual words need no looking at.
-            if reasons not in _USUAL_REASONS:
-                reasons = joined((reasons,))
-        else:
-            reasons = joined([choice.get("finish_reason") for choice in choices])
-        calls = None
-        if operation == CHAT_COMPLETIONS:
-            calls = _calls(choices[0]) if len(choices) == 1 else sum(map(_calls, choices))
+        choice = choices[0]
+        if len(choices) == 1 and operation == CHAT_COMPLETIONS and not choice.get("message"):
+            # The usual chat, of whose message only calls would be here, needs no looking at.
+            usual = _USUAL_ENDINGS.get(choice.get("finish_reason"))
+            if usual:
+                return usual
+        reasons = joined([choice.get("finish_reason") for choice in choices])
+        calls = sum(map(_calls, choices)) if operation == CHAT_COMPLETIONS else None
         return Ending(reasons, calls, is_filter_reason(reasons))
     if operation == RESPONSES:
         return _ending_of_response(body)
@@ -126,8 +124,11 @@ def ending_of_chat_stream(
     return Ending(reasons, _streamed_calls(reasons, text, response_id), is_filtered)
 
 
-def joined(words: Iterable[str | None]) -> str | None:
+def joined(words: Sequence[str | None]) -> str | None:
     """The plain ones of these words, each once, in their order."""
+    if len(words) == 1:
+        word = words[0]
+        return word if word and _is_plain(word) else None
     found = dict.fromkeys(word for word in words if word and _is_plain(word))
     return ",".join(found) if found else None
 
@@ -155,9 +156,12 @@ def _ending_of_response(body: Mapping[str, Any]) -> Ending:
     if status in UNFINISHED:
         return UNKNOWN
     why = (body.get("incomplete_details") or {}).get("reason")
-    reasons = joined((why or status,))
-    calls = sum((item.get("type") or "").endswith("_call") for item in body.get("output") or ())
-    return Ending(reasons, calls, why == CONTENT_FILTER)
+    calls = 0
+    for item in body.get("output") or ():
+        kind = item.get("type")
+        if kind and kind.endswith("_call"):
+            calls += 1
+    return Ending(joined((why or status,)), calls, why == CONTENT_FILTER)
 
 
 def _streamed_reason(text: str) -> str | None:
@@ -165,7 +169,7 @@ def _streamed_reason(text: str) -> str | None:
     while (at := text.rfind('"finish_reason":', start, end)) >= 0:
         told = _STREAMED_REASON.match(text, at + 16)
         if told:
-            return told[1] if told[1] in _USUAL_REASONS else joined((told[1],))
+            return joined((told[1],))
         end = at
     return None
 

@@ -146,19 +146,13 @@ def _plain(text: str) -> str:
 
 def record_of(answer: Answer, asked: Request, request: str | None, hint: str | None = None) -> UsageRecord:
     """The record that an answer makes together with what was asked."""
-    operation = answer.operation
+    status, reason, operation, kind, model, response_id, streamed, tokens, tier, ending, units, made = answer
     if operation is None:
         operation = hint or operation_asked_for(request)
     elif hint == TRANSLATIONS and operation == TRANSCRIPTIONS:
         operation = hint
-    status, reason, streamed, units, ending = (
-        answer.status,
-        answer.reason,
-        answer.is_stream,
-        answer.units,
-        answer.ending,
-    )
-    is_retrieval = not request and answer.object in _STORED
+    wanted = asked.get("model")
+    is_retrieval = not request and kind in _STORED
     if status in ("failed", "rejected") and asked.get("stream") is not None:
         # An error's body is no stream, yet a stream was asked for.
         streamed = asked["stream"]
@@ -172,25 +166,21 @@ def record_of(answer: Answer, asked: Request, request: str | None, hint: str | N
     return UsageRecord(
         _name(asked.get("user") or asked.get("safety_identifier")),
         operation,
-        _name(answer.object),
-        _name(answer.model or asked.get("model")),
-        _name(asked.get("model")),
-        _name(answer.service_tier),
+        _name(kind),
+        _name(model or wanted),
+        _name(wanted),
+        _name(tier) if tier else None,
         streamed,
         is_retrieval,
-        _name(answer.response_id),
+        _name(response_id),
         *ending,
-        *answer.tokens,
-        units.audio_duration_ms,
-        units.image_count,
-        units.image_size,
-        units.image_quality,
-        units.character_count,
+        *tokens,
+        *units,  # type: ignore[arg-type]  # of a starred tuple mypy takes every field for any argument
         None,
         None,
         status,
         reason,
-        answer.created_at if is_retrieval else None,
+        made if is_retrieval else None,
     )
 
 

@@ -121,5 +121,9 @@ def _texts(roots: Iterable[Any]) -> tuple[list[str], int]:
             else:
                 left += islice(reversed(node), MOST_NODES)
         elif isinstance(node, dict):
-            left += [value for name, value in reversed(node.items()) if name in _INSIDE]
+            content = node.get("content")
+            if isinstance(content, str) and len(node) == 2:
+                texts.append(content)  # the usual message: a role and a text
+            else:
+                left += [value for name, value in reversed(node.items()) if name in _INSIDE]
     return texts, numbers

@@ -153,7 +153,11 @@ def _agree(
     audio: int | None,
     image: int | None,
     reasoning: int | None,
-    *made: int | None,
+    text_out: int | None,
+    audio_out: int | None,
+    image_out: int | None,
+    accepted: int | None,
+    rejected: int | None,
 ) -> bool:
     """The usual call in one look: a total that fits, and parts inside it."""
     if read is None or total is None:
@@ -165,7 +169,8 @@ def _agree(
         and (cached or 0) <= read
         and (text or 0) + (audio or 0) + (image or 0) <= read
         and (reasoning or 0) <= told
-        and (not any(made) or sum(filter(None, made)) <= told)
+        and (text_out or 0) + (audio_out or 0) + (image_out or 0) <= told
+        and (accepted or 0) + (rejected or 0) <= told
     )
 
 

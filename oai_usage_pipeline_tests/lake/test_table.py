@@ -1,0 +1,72 @@
+"""Tables keep up with their contracts, and two that open one at once don't get in each other's way."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from oai_usage_pipeline.errors import PositionConflict
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.tables import SUBSCRIPTIONS, USAGE_EVENTS
+from oai_usage_pipeline_tests.usage.silver_rows import silver
+
+NEW = ("region", "estimated_input_tokens", "is_retrieval")
+OLDER = replace(
+    USAGE_EVENTS, schema={name: kind for name, kind in USAGE_EVENTS.schema.items() if name not in NEW}
+)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+def test_a_table_of_an_older_contract_gains_the_columns_that_it_lacks(lake: Lake) -> None:
+    lake.table(OLDER).append(silver({"input_tokens": 1}).drop(NEW), {"position": 7})
+    table = lake.table(USAGE_EVENTS)
+    table.append(silver({"input_tokens": 2, "region": "westeurope"}, first_number=1), {})
+    rows = lake.existing(USAGE_EVENTS).scan().select(*USAGE_EVENTS.schema).collect().sort("input_tokens")
+    assert rows.schema == pl.Schema(USAGE_EVENTS.schema)
+    assert rows.select("input_tokens", "region").rows() == [(1, None), (2, "westeurope")]
+    assert lake.existing(USAGE_EVENTS).position("position") == 7
+    version = lake.existing(USAGE_EVENTS).version
+    assert lake.table(USAGE_EVENTS).version == version
+
+
+def test_looking_at_an_older_table_changes_nothing(lake: Lake) -> None:
+    lake.table(OLDER)
+    assert lake.existing(USAGE_EVENTS).version == 0
+
+
+def test_many_that_open_an_older_table_at_once_all_find_it_whole(lake: Lake) -> None:
+    lake.table(OLDER)
+    found: list[list[str]] = []
+
+    def open_it() -> None:
+        for _ in range(20):
+            try:
+                found.append(lake.table(USAGE_EVENTS).scan().collect_schema().names())
+            except PositionConflict:
+                continue
+            return
+
+    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(set(names) == set(USAGE_EVENTS.schema) for names in found)
+
+
+def test_a_table_without_days_is_replaced_as_a_whole(lake: Lake) -> None:
+    rows = pl.DataFrame([{"subscription": "a", "team": "x"}], schema=SUBSCRIPTIONS.schema)
+    lake.table(SUBSCRIPTIONS).replace(rows, {"r": 1})
+    lake.table(SUBSCRIPTIONS).replace(rows.with_columns(team=pl.lit("y")), {"r": 2})
+    assert lake.existing(SUBSCRIPTIONS).scan().collect()["team"].to_list() == ["y"]
+    stale = lake.table(SUBSCRIPTIONS)
+    lake.table(SUBSCRIPTIONS).replace(rows, {"r": 3})
+    with pytest.raises(PositionConflict):
+        stale.replace(rows, {"r": 3})
