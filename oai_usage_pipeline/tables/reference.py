@@ -8,7 +8,7 @@ import polars as pl
 from oai_usage_pipeline.tables.contract import INSTANT, MONEY, TableContract
 
 _VALIDITY = {"valid_from": INSTANT, "valid_to": INSTANT}
-"""Half-open: from inclusive, to exclusive; null is unbounded. Whole hours, since usage is charged by the hour."""
+"""Half-open: from inclusive, to exclusive; null is unbounded. Whole hours, as usage is charged by them."""
 
 SUBSCRIPTIONS = TableContract(
     name="subscriptions",
