@@ -100,7 +100,8 @@ def stale_days_sensor(
 
 @dg.sensor(
     job=chargeback_job,
-    minimum_interval_seconds=30,
+    # A statement reads its whole month, and nobody watches it by the second.
+    minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for months of chargeback that are behind their costs or subscriptions.",
 )
