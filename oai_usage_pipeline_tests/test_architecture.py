@@ -23,6 +23,7 @@ LAYERS: dict[str, set[str]] = {
     "orchestration": {
         "audit",
         "capture",
+        "charge",
         "lake",
         "reconcile",
         "reference",
@@ -36,6 +37,7 @@ LAYERS: dict[str, set[str]] = {
     "cli": {
         "audit",
         "broker",
+        "charge",
         "embedded",
         "lake",
         "orchestration",

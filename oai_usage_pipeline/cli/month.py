@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oai_usage_pipeline.cli.statement import by_team, show_statement
+from oai_usage_pipeline.charge.teams import by_team
+from oai_usage_pipeline.cli.statement import show_statement
 
 if TYPE_CHECKING:
     from oai_usage_pipeline.lake.lake import Lake

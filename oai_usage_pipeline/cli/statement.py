@@ -44,31 +44,6 @@ def statement_lines(statement: pl.DataFrame) -> list[StatementLine]:
     return [_line(row) for row in sorted(statement.iter_rows(named=True), key=_order)]
 
 
-def by_team(statement: pl.DataFrame) -> pl.DataFrame:
-    """The statement with a row for each team, its models and adjustments added up; same columns."""
-    sums = [
-        name for name in statement.columns if name.endswith(("_count", "_tokens", "_ms", "_quantity", "cost"))
-    ]
-    group = ("usage_month", "team", "cost_centre", "currency")
-    added = statement.group_by(group, maintain_order=True).agg(
-        pl.col("model").n_unique().alias("models"),
-        *(pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in sums),
-    )
-    estimated = pl.sum_horizontal(ESTIMATE_COLUMNS)
-    tokens = estimated + pl.sum_horizontal(TOKEN_BUCKETS.values())
-    return added.select(
-        *group,
-        *sums,
-        entry=pl.lit("usage"),
-        entry_date=pl.lit(None, pl.Date()),
-        model=pl.when(pl.col("models") == 1)
-        .then(pl.lit("1 model"))
-        .otherwise(pl.format("{} models", "models")),
-        estimated_share=pl.when(tokens > 0).then(estimated / tokens),
-        reason=pl.lit(None, pl.String()),
-    )
-
-
 def statement_totals(statement: pl.DataFrame) -> list[str]:
     """A sentence for each currency, and for what no team or no price stands behind."""
     return list(_totals(statement))

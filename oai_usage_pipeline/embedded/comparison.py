@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.tables import STATUSES, TOKEN_USAGE_HOURLY
+from oai_usage_pipeline.tables import ESTIMATE_COLUMNS, STATUSES, TOKEN_USAGE_HOURLY
 from oai_usage_pipeline.traffic.ledger import LedgerContents, LedgerEntry, read_ledger
 from oai_usage_pipeline.traffic.oracle import LEDGER_TOKENS, ExpectedUsage, expected_usage_by
 from oai_usage_pipeline.traffic.teams import team_keys
@@ -22,18 +22,25 @@ Group = tuple[str | None, str | None, str | None]
 """Team, operation, model; None where the messages name none."""
 
 Figures = dict[str, int | None]
-"""`request_count`, a count by status, the token columns; None where nothing was reported."""
+"""The figures of a group by name; None where nothing was reported."""
+
+COMPARED = ("request_count", *(f"{status}_count" for status in STATUSES), *LEDGER_TOKENS)
+"""What both sides know: the ledger tells what was reported, and no estimates."""
 
 
 @dataclass(frozen=True)
 class UsageLine:
-    """A line of the usage table: a team's use of a model; tokens None where no call reported any."""
+    """A line of the usage table: a team's use of a model; tokens None where no call reported any.
+
+    Estimated tokens are those of unmetered calls, and not in `tokens`.
+    """
 
     team: str
     model: str
     requests: int
     tokens: int | None
     unmetered: int
+    estimated_tokens: int | None
     failed: int
     rejected: int
 
@@ -82,6 +89,7 @@ def usage_lines(comparison: Comparison) -> list[UsageLine]:
             requests=sums["request_count"],
             tokens=sums.get("total_tokens"),
             unmetered=sums["unmetered_count"],
+            estimated_tokens=sum(sums[name] for name in ESTIMATE_COLUMNS) or None,
             failed=sums["failed_count"],
             rejected=sums["rejected_count"],
         )
@@ -97,7 +105,7 @@ def _teams(contents: Iterable[LedgerContents], fingerprint: KeyFingerprint) -> d
 
 
 def _gold(lake: Lake, teams: dict[str, str]) -> dict[Group, Figures]:
-    figures = ["request_count", *(f"{status}_count" for status in STATUSES), *LEDGER_TOKENS]
+    figures = [*COMPARED, *ESTIMATE_COLUMNS]
     sums = (
         lake.table(TOKEN_USAGE_HOURLY)
         .scan()
@@ -127,7 +135,7 @@ def _figures(usage: ExpectedUsage) -> Figures:
 
 
 def _pairs(found: Figures, expected: Figures) -> Iterable[tuple[str, int | None, int | None]]:
-    return ((name, found.get(name), expected.get(name)) for name in {**found, **expected})
+    return ((name, found.get(name), expected.get(name)) for name in COMPARED)
 
 
 def _sum(side: dict[Group, Figures], figure: str) -> int:

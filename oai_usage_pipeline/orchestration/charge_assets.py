@@ -11,12 +11,17 @@ import dagster as dg
 
 from oai_usage_pipeline.orchestration.days import DAYS, MONTHS
 from oai_usage_pipeline.orchestration.liveness import signs_of_life
-from oai_usage_pipeline.orchestration.metadata import landed_state, reconciled_state, table_definition
+from oai_usage_pipeline.orchestration.metadata import (
+    charged_state,
+    landed_state,
+    reconciled_state,
+    table_definition,
+)
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.orchestration.table_asset import GROUP, OWNERS, refresh, table_asset
 from oai_usage_pipeline.reconcile.reconciliation import reconcile_folder
 from oai_usage_pipeline.reference.landing import land_missing, land_reference
-from oai_usage_pipeline.refresh.chargeback import CHARGEBACK_MONTHLY_DERIVATION
+from oai_usage_pipeline.refresh.chargeback import CHARGEBACK_MONTHLY_DERIVATION, charged
 from oai_usage_pipeline.refresh.cost import USAGE_COST_HOURLY_DERIVATION
 from oai_usage_pipeline.tables import (
     CHARGEBACK_MONTHLY,
@@ -70,8 +75,12 @@ def usage_cost_hourly(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
 )
 def chargeback_monthly(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
     """Bring months up to date: open ones are stated anew, closed ones gain adjustments."""
-    land_missing(pipeline.lake(), pipeline.reference_folder())
-    return refresh(context, pipeline, CHARGEBACK_MONTHLY_DERIVATION)
+    lake = pipeline.lake()
+    land_missing(lake, pipeline.reference_folder())
+    done = refresh(context, pipeline, CHARGEBACK_MONTHLY_DERIVATION)
+    return dg.MaterializeResult(
+        metadata={**(done.metadata or {}), **charged_state(charged(lake, context.partition_keys))}
+    )
 
 
 @dg.asset(

@@ -14,10 +14,11 @@ from oai_usage_pipeline.audit.findings import Finding
 from oai_usage_pipeline.audit.status import TableStatus
 from oai_usage_pipeline.capture.backlog import PartitionBacklog
 from oai_usage_pipeline.capture.run import Captured
+from oai_usage_pipeline.charge.teams import by_team
 from oai_usage_pipeline.reconcile.reconciliation import Reconciliation
 from oai_usage_pipeline.reference.landing import Landed
 from oai_usage_pipeline.refresh.day import RefreshedDay
-from oai_usage_pipeline.tables import TableContract
+from oai_usage_pipeline.tables import ESTIMATE_COLUMNS, TOKEN_BUCKETS, TableContract
 
 Metadata = dict[str, Any]
 
@@ -95,6 +96,27 @@ def refreshed_state(refreshed: Sequence[RefreshedDay], table: TableStatus) -> Me
         "days": _table(
             {"day": each.day, "done": each.mode, "new_source_rows": each.new_rows} for each in refreshed
         ),
+    }
+
+
+def charged_state(statement: pl.DataFrame) -> Metadata:
+    """What each team is charged, by month; money as text, since a table's cells are floats otherwise."""
+    rows = by_team(statement).sort("usage_month", "team", "cost_centre", "currency")
+    estimated, tokens = pl.sum_horizontal(ESTIMATE_COLUMNS), pl.sum_horizontal(TOKEN_BUCKETS.values())
+    shown = rows.with_columns(tokens=tokens, estimated_tokens=estimated).select(
+        "usage_month",
+        "team",
+        "cost_centre",
+        "request_count",
+        "tokens",
+        "estimated_tokens",
+        "unpriced_quantity",
+        "currency",
+        "cost",
+        "estimated_cost",
+    )
+    return {
+        "by_team": _table({name: _cell(value) for name, value in row.items()} for row in shown.to_dicts())
     }
 
 

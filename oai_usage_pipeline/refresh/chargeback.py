@@ -4,7 +4,7 @@ Belongs here: that decision. What a statement is made of is for `statement`, clo
 `closing`, and what a difference is for `charge`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 
 import polars as pl
@@ -94,3 +94,10 @@ def _refuse_to_reopen(lake: Lake, month: date) -> None:
 
 
 CHARGEBACK_MONTHLY_DERIVATION: Derivation[MonthSources] = ChargebackMonthly()
+
+
+def charged(lake: Lake, months: Iterable[str]) -> pl.DataFrame:
+    """The rows of CHARGEBACK_MONTHLY of some months, by their first days (ISO dates); raises NoTable."""
+    table = lake.existing(CHARGEBACK_MONTHLY)
+    rows = (day_of(table, month).select(*CHARGEBACK_MONTHLY.schema).collect() for month in months)
+    return pl.concat([CHARGEBACK_MONTHLY.empty(), *rows])

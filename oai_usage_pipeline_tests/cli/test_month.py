@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from oai_usage_pipeline.cli.statement import by_team, money, show_statement, statement_lines
+from oai_usage_pipeline.charge.teams import by_team
+from oai_usage_pipeline.cli.statement import money, show_statement, statement_lines
 from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY
 
 MONTH = date(2026, 3, 1)
