@@ -29,12 +29,11 @@ _INSIDE = frozenset(
         *("message", "output", "input", "summary", "instructions", "transcript"),
     )
 )
-_PIECE = r'": ?"([^"\\]*(?:\\.[^"\\]*)*)"'
-_DELTAS = {
-    CHAT_COMPLETIONS: (re.compile('"content' + _PIECE), re.compile('"(?:arguments|name|refusal)' + _PIECE)),
-    COMPLETIONS: (re.compile('"text' + _PIECE), None),
-    RESPONSES: (re.compile('"delta' + _PIECE), None),
-}
+_DELTAS = {CHAT_COMPLETIONS: "content", COMPLETIONS: "text", RESPONSES: "delta"}
+"""The field of a stream's events that holds the next piece of the answer."""
+
+_CALLS = ("arguments", "name", "refusal")
+_STRING = re.compile(r'([^"\\]*(?:\\.[^"\\]*)*)"')
 
 
 class Asked(NamedTuple):
@@ -71,10 +70,10 @@ def texts_answered(operation: str | None, response: str | None) -> list[str]:
 
 
 def _streamed(operation: str | None, text: str) -> list[str]:
-    first, others = _DELTAS.get(operation or CHAT_COMPLETIONS, _DELTAS[CHAT_COMPLETIONS])
-    pieces = first.findall(text)
-    if others and (not any(pieces) or '"tool_calls"' in text[-LOOK_BACK:]):
-        pieces += others.findall(text)
+    pieces = _values(text, _DELTAS.get(operation or "", "content"))
+    if operation == CHAT_COMPLETIONS and (not any(pieces) or '"tool_calls"' in text[-LOOK_BACK:]):
+        for name in _CALLS:
+            pieces += _values(text, name)
     joined = "".join(pieces)
     if "\\" not in joined:
         return [joined]
@@ -83,6 +82,20 @@ def _streamed(operation: str | None, text: str) -> list[str]:
     except ValueError:
         # Half of a character that was cut in two spoils the whole: then its escapes are counted.
         return [joined]
+
+
+def _values(text: str, name: str) -> list[str]:
+    """The JSON texts that stand under a name, without their quotes; splitting is faster than a pattern."""
+    colon = text.find('":') + 2
+    space = " " if text[colon : colon + 1] == " " else ""
+    found = []
+    for piece in text.split(f'"{name}":{space}"')[1:]:
+        end = piece.find('"')
+        if end > 0 and piece[end - 1] != "\\":
+            found.append(piece[:end])
+        elif end > 0 and (whole := _STRING.match(piece)):
+            found.append(whole[1])
+    return found
 
 
 def _tree(text: str | None) -> object:
