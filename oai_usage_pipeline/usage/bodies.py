@@ -21,6 +21,9 @@ from oai_usage_pipeline.usage.units import NO_UNITS, units_answered
 _validate_json = TypeAdapter(Body).validator.validate_json
 _validate_usage = TypeAdapter(Usage | None).validator.validate_python
 _validate_endings = TypeAdapter(Body).validator.validate_python
+NO_JSON = (ValueError, TypeError)
+"""What `from_json` raises: a TypeError for a text with a lone surrogate in it, which is no UTF-8."""
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """What no column can hold."""
 
@@ -57,7 +60,7 @@ def read_cut_body(text: str) -> Answer:
     try:
         # A name that was cut is another name: unlike "trailing-strings", this leaves it out.
         tree = from_json(text, allow_partial=True)
-    except ValueError:
+    except NO_JSON:
         tree = {}
     names = _names(tree) if isinstance(tree, dict) else Body()
     operation = by_object(names.get("object")) or (by_response(tree) if isinstance(tree, dict) else None)
@@ -81,7 +84,7 @@ def parse_slowly(text: str, error: ValidationError) -> dict[str, Any]:
     if first["type"] == "json_invalid":
         tree: object = _parse_leniently(text, str(first.get("ctx", {}).get("error", "")))
     else:
-        tree = from_json(text)
+        tree = _tree(text)
     if not isinstance(tree, dict):
         raise Unreadable("response_not_object")
     return tree
@@ -113,11 +116,11 @@ def _parse_leniently(text: str, detail: str) -> object:
 
 
 def _tree(text: str) -> dict[str, Any]:
-    """The whole of a text that is known to be a JSON object."""
+    """The whole of a text that is known to be JSON; nearly always an object, for the caller to see."""
     try:
         return from_json(text)  # type: ignore[no-any-return]  # an object, says the contract
-    except ValueError:
-        return json.loads(text)  # type: ignore[no-any-return]  # as above
+    except NO_JSON:
+        return cast(dict[str, Any], _parse_leniently(text, "surrogate"))
 
 
 def _names(tree: Mapping[str, Any]) -> Body:
@@ -181,6 +184,6 @@ def unquoted(text: str) -> str | None:
     """The text inside a JSON string, or None when `text` is none or holds what no column can."""
     try:
         inner = from_json(text)
-    except ValueError:
+    except NO_JSON:
         return None
     return inner if isinstance(inner, str) else None

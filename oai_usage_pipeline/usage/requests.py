@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
+from oai_usage_pipeline.usage.bodies import NO_JSON
 from oai_usage_pipeline.usage.operations import FILES, IMAGES, REALTIME, TRANSCRIPTIONS, by_request
 from oai_usage_pipeline.usage.tokens import STRICT
 
@@ -75,7 +76,7 @@ def _tree(text: str) -> dict[str, Any] | None:
     try:
         # A name that was cut is another name: unlike "trailing-strings", this leaves it out.
         tree = from_json(text, allow_partial=True)
-    except ValueError:
+    except NO_JSON:
         return None
     if isinstance(tree, str):
         # A body that was made text twice.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
+from oai_usage_pipeline.usage.bodies import NO_JSON
 from oai_usage_pipeline.usage.endings import LOOK_BACK
 from oai_usage_pipeline.usage.operations import CHAT_COMPLETIONS, COMPLETIONS, RESPONSES
 from oai_usage_pipeline.usage.streams import is_stream
@@ -79,7 +80,7 @@ def _streamed(operation: str | None, text: str) -> list[str]:
         return [joined]
     try:
         return [from_json(f'"{joined}"')]
-    except ValueError:
+    except NO_JSON:
         # Half of a character that was cut in two spoils the whole: then its escapes are counted.
         return [joined]
 
@@ -102,7 +103,7 @@ def _tree(text: str | None) -> object:
     """The JSON of a text, or of as much of it as there is; None when it is none."""
     try:
         tree: object = from_json(text or "", allow_partial="trailing-strings")
-    except ValueError:
+    except NO_JSON:
         return _parse_leniently(text or "")
     # A body may have been made text twice.
     return _tree(tree) if isinstance(tree, str) and tree[:1] == "{" else tree

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oai_usage_pipeline.tables import STATUSES, TOKEN_COLUMNS
-from oai_usage_pipeline.usage.metering import LONGEST_NAME, UsageRecord, meter
+from oai_usage_pipeline.usage.metering import LONGEST_NAME, UsageRecord, meter, meter_cut
 from oai_usage_pipeline_tests.usage.bodies import REQUEST, USAGE, chat
 
 
@@ -508,6 +508,18 @@ def test_a_damaged_body_never_raises_nor_changes_a_count_in_silence(at: int, cha
     if record.status == "metered" and tokens(record) != (10, 5, 15, None, None):
         # One character can make another number; then the total contradicts, or a count is gone.
         assert record.reason or None in tokens(record)[:3]
+
+
+_half = st.sampled_from(["\ud83d", "\udc00x"])
+
+
+@given(st.integers(min_value=0, max_value=len(chat())), _half)
+def test_half_a_character_anywhere_never_raises(at: int, half: str) -> None:
+    for whole in (chat(), chat(None), "data: " + chat() + "\n\n", json.dumps(chat())):
+        text = whole[:at] + half + whole[at:]
+        assert meter(text, whole).status in STATUSES
+        assert meter(REQUEST, text).status in STATUSES
+        assert meter_cut(text, text).status == "unmetered"
 
 
 _count = st.none() | st.integers(min_value=0, max_value=2**63 - 1)
