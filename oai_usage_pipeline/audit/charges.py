@@ -26,7 +26,7 @@ _FIGURES = ("request_count", *BUCKETS.values())
 def cost_equals_rebuild(lake: Lake) -> Finding:
     """Pricing a day of gold again gives the cost that is there, to the last digit; not of days behind."""
     gold, cost = lake.existing(TOKEN_USAGE_HOURLY), lake.existing(USAGE_COST_HOURLY)
-    reference = USAGE_COST_HOURLY_DERIVATION.reference(lake)
+    reference = USAGE_COST_HOURLY_DERIVATION.reference(lake, gold)
     days = (gold.days() | cost.days()) - stale_days_of(lake, USAGE_COST_HOURLY)
     wrong = []
     for day in sorted(days):

@@ -30,9 +30,9 @@ class ChargebackMonthly:
     def __init__(self, now: Callable[[], datetime] = clock) -> None:
         self._now = now
 
-    def reference(self, lake: Lake) -> MonthSources:
+    def reference(self, lake: Lake, source: LakeTable) -> MonthSources:
         """See `Derivation.reference`."""
-        return MonthSources.read(lake)
+        return MonthSources.read(lake, source)
 
     def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
         """See `Derivation.also_stale`: a month is made of its own days."""
@@ -46,10 +46,11 @@ class ChargebackMonthly:
         source: LakeTable,
         new: Iterator[pl.DataFrame],
         marks: Mapping[str, int],
+        reference: MonthSources,
     ) -> None:
-        """Never called: a month with new rows has new files, and so another digest."""
-        del source, new, marks
-        raise AssertionError(f"{target.contract.name} of {day} is stated as a whole")
+        """See `Derivation.extend`: a month is stated as a whole."""
+        del new
+        self.rebuild(target, day, source, marks, reference)
 
     def rebuild(
         self,

@@ -86,12 +86,12 @@ class UsageCostHourly:
     def __init__(self, now: Callable[[], datetime] = clock) -> None:
         self._now = now
 
-    def reference(self, lake: Lake) -> CostReference:
+    def reference(self, lake: Lake, source: LakeTable) -> CostReference:
         """See `Derivation.reference`."""
         return CostReference(
             prices=lake.table(PRICES).scan().collect(),
             deployments=lake.table(DEPLOYMENTS).scan().collect(),
-            gold_days=frozenset(lake.table(TOKEN_USAGE_HOURLY).days()),
+            gold_days=frozenset(source.days()),
             now=self._now(),
         )
 
@@ -107,10 +107,11 @@ class UsageCostHourly:
         source: LakeTable,
         new: Iterator[pl.DataFrame],
         marks: Mapping[str, int],
+        reference: CostReference,
     ) -> None:
-        """Never called: gold replaces its days, and a day that gold gains has another digest."""
-        del source, new, marks
-        raise AssertionError(f"{target.contract.name} of {day} is priced as a whole")
+        """See `Derivation.extend`: a day is priced as a whole."""
+        del new
+        self.rebuild(target, day, source, marks, reference)
 
     def rebuild(
         self,

@@ -41,7 +41,7 @@ def refresh_days(lake: Lake, derivation: Derivation[Any], days: Iterable[str]) -
     failure (the table can't be used, or other writers keep getting ahead).
     """
     source = lake.table(derivation.source)
-    reference = derivation.reference(lake)
+    reference = derivation.reference(lake, source)
     marks = Watermarks(source, derivation.day_column, lake.table(derivation.target), reference)
     refreshed: list[RefreshedDay] = []
     failures: list[str] = []
@@ -66,7 +66,7 @@ def stale_days(lake: Lake, derivation: Derivation[Any]) -> list[DayChanges]:
     except NoTable:
         return []
     target = lake.table(derivation.target)
-    reference = derivation.reference(lake)
+    reference = derivation.reference(lake, source)
     return Watermarks(source, derivation.day_column, target, reference).stale_days(target)
 
 
@@ -88,15 +88,16 @@ def _try_refresh(lake: Lake, derivation: Derivation[Any], marks: Watermarks, day
         return RefreshedDay(day, "unchanged", 0)
     since = None if changes.must_rebuild else marks.since(target, day)
     # Others first: a crash between leaves the day itself stale, and with it what it does to them.
-    for other in derivation.also_stale(marks.source, day, since) & target.days():
-        _rebuild(derivation, lake.table(derivation.target), marks, other)
-        target = lake.table(derivation.target)
+    for other in derivation.also_stale(marks.source, day, since):
+        if marks.since(target, other) is not None:
+            _rebuild(derivation, target, marks, other)
+            target = lake.table(derivation.target)
     if since is None:
         _rebuild(derivation, target, marks, day)
         return RefreshedDay(day, "rebuilt", changes.new_rows)
     where = f"{derivation.day_column} = '{day}'"
     new = chunks_of(marks.source.changes(since, marks.source.version, where), changes.new_rows)
-    derivation.extend(target, day, marks.source, new, marks.marks(target, day))
+    derivation.extend(target, day, marks.source, new, marks.marks(target, day), marks.reference)
     return RefreshedDay(day, "extended", changes.new_rows)
 
 

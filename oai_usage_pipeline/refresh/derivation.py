@@ -59,8 +59,11 @@ class Derivation(Protocol[ReferenceT]):
     target: TableContract
     day_column: str
 
-    def reference(self, lake: Lake) -> ReferenceT:
-        """The reference data as they are now, read once for all days of a call."""
+    def reference(self, lake: Lake, source: LakeTable) -> ReferenceT:
+        """The reference data as they are now, read once for all days of a call.
+
+        `source` is what the days will be made of: whatever is said of it must be read from this handle.
+        """
         ...
 
     def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
@@ -74,8 +77,9 @@ class Derivation(Protocol[ReferenceT]):
         source: LakeTable,
         new: Iterator[pl.DataFrame],
         marks: Mapping[str, int],
+        reference: ReferenceT,
     ) -> None:
-        """Add what follows from new source rows of the day."""
+        """Add what follows from new source rows of the day, or rebuild it where adding isn't possible."""
         ...
 
     def rebuild(

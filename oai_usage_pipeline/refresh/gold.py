@@ -26,9 +26,9 @@ class TokenUsageHourly:
     target = TOKEN_USAGE_HOURLY
     day_column = "usage_date"
 
-    def reference(self, lake: Lake) -> NoReference:
+    def reference(self, lake: Lake, source: LakeTable) -> NoReference:
         """See `Derivation.reference`."""
-        del lake
+        del lake, source
         return NoReference()
 
     def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
@@ -50,8 +50,10 @@ class TokenUsageHourly:
         source: LakeTable,
         new: Iterator[pl.DataFrame],
         marks: Mapping[str, int],
+        reference: NoReference,
     ) -> None:
         """See `Derivation.extend`."""
+        del reference
         rows = pl.concat([USAGE_EVENTS.empty(), *(frame.select(*USAGE_EVENTS.schema) for frame in new)])
         if _is_news(source, rows):
             target.replace_day(day, combine(day_of(target, day).collect(), aggregate(rows)), marks)

@@ -27,9 +27,9 @@ class UsageEvents:
     target = USAGE_EVENTS
     day_column = "enqueued_date"
 
-    def reference(self, lake: Lake) -> NoReference:
+    def reference(self, lake: Lake, source: LakeTable) -> NoReference:
         """See `Derivation.reference`."""
-        del lake
+        del lake, source
         return NoReference()
 
     def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
@@ -44,9 +44,10 @@ class UsageEvents:
         source: LakeTable,
         new: Iterator[pl.DataFrame],
         marks: Mapping[str, int],
+        reference: NoReference,
     ) -> None:
         """See `Derivation.extend`."""
-        del day, source
+        del day, source, reference
         target.append(_derived(new), marks)
 
     def rebuild(

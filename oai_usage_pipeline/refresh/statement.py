@@ -48,12 +48,12 @@ class MonthSources:
     deployments: pl.DataFrame
 
     @classmethod
-    def read(cls, lake: Lake) -> "MonthSources":
-        """Open and read them; gold before cost, since cost is made of it."""
+    def read(cls, lake: Lake, cost: LakeTable | None = None) -> "MonthSources":
+        """Open and read them; `cost` is the handle that a caller follows it by."""
         return cls(
             lake,
             lake.table(TOKEN_USAGE_HOURLY),
-            lake.table(USAGE_COST_HOURLY),
+            cost or lake.table(USAGE_COST_HOURLY),
             lake.table(SUBSCRIPTIONS).scan().collect(),
             lake.table(DEPLOYMENTS).scan().collect(),
         )

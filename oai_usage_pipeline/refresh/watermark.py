@@ -86,6 +86,9 @@ class Watermarks:
             marks[self.app_id(target, each)] = self.source.version
             if digest := self.reference.digest(each):
                 marks[self._digest_id(target, each)] = digest
+        if not is_last and not self._has_todays_reference(target, EVERY_DAY):
+            # From here on no digest holds for all of them, not even if the old reference data come back.
+            marks[self._digest_id(target, EVERY_DAY)] = MIXED
         return marks
 
     def _digest_id(self, target: LakeTable, day: str) -> str:
@@ -141,6 +144,9 @@ class Watermarks:
         counts = self.source.scan().group_by(day).len().collect()
         return others | dict(counts.iter_rows())
 
+
+MIXED = 0
+"""In place of everyone's digest: some days were made with other reference data than others."""
 
 CHANGES = {
     "day": pl.String(),
