@@ -6,15 +6,10 @@ accounted for after a rebuild. What can't be told is null; nothing is guessed.
 
 from typing import Any
 
-from oai_usage_pipeline.usage.answers import Answer, Unreadable
-from oai_usage_pipeline.usage.bodies import read_cut_body
 from oai_usage_pipeline.usage.columns import Envelope
 from oai_usage_pipeline.usage.envelope import TRUNCATED, open_envelope, open_partly
-from oai_usage_pipeline.usage.metering import UsageRecord, record_of
-from oai_usage_pipeline.usage.requests import read_request
+from oai_usage_pipeline.usage.metering import UsageRecord, meter_cut
 from oai_usage_pipeline.usage.shapes import Line, lines_of, open_fields
-from oai_usage_pipeline.usage.streams import is_stream, read_whole
-from oai_usage_pipeline.usage.tokens import NO_TOKENS
 
 _BODIES = ("Request", "Response", "request", "response")
 
@@ -42,7 +37,7 @@ def _from_part(fields: dict[str, Any]) -> list[Line]:
     opened = open_fields(fields | whole)
     if opened.reason is not None:
         return [Line(UsageRecord(status="unmetered", reason="truncated")), *cut]
-    return lines_of(opened, _meter_cut) + cut
+    return lines_of(opened, meter_cut) + cut
 
 
 def _whole_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], list[Line]]:
@@ -57,18 +52,3 @@ def _whole_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], list[Line]]:
     if isinstance(fields[last], list):
         return {last: fields[last][:-1]}, [Line(UsageRecord(status="unmetered", reason="truncated"))]
     return {last: None}, []
-
-
-def _meter_cut(request: str | None, response: str | None, operation: str | None) -> UsageRecord:
-    return record_of(_cut_answer(response), read_request(request), request, operation)
-
-
-def _cut_answer(response: str | None) -> Answer:
-    if not response:
-        return Answer("unmetered", "truncated")
-    try:
-        answer = read_whole(response) if is_stream(response) else read_cut_body(response)
-    except Unreadable:
-        answer = Answer("unmetered")
-    # Counts may stand before the cut; whether they are the last ones is beyond it.
-    return answer._replace(status="unmetered", reason="truncated", tokens=NO_TOKENS)

@@ -184,6 +184,33 @@ def test_an_event_cut_at_the_gateways_limit_keeps_all_but_its_counts() -> None:
     assert row["input_tokens"] is None
 
 
+LONG_ANSWERS = {
+    "JSON": chat().replace("Hello", "Hello world, " * 20_000),
+    "server-sent events": chunk() * 2_000 + chunk(USAGE) + DONE,
+}
+
+
+@pytest.mark.parametrize("response", LONG_ANSWERS.values(), ids=LONG_ANSWERS)
+def test_an_event_cut_at_the_gateways_limit_is_estimated_as_far_as_it_goes(response: str) -> None:
+    whole = envelope(Response=response)
+    cut = whole[: 200 * 1024]
+    # The same answer, cut at the same place in an event that is whole.
+    logged = json.loads(cut + b'"}')["Response"]
+    there, here = derive(bronze({"Response": logged})).row(0, named=True), salvaged(cut)
+    assert len(logged) < len(response)
+    assert (here["status"], here["reason"], here["total_tokens"]) == ("unmetered", "truncated", None)
+    for name in ("estimated_input_tokens", "estimated_output_tokens", "model", "operation"):
+        assert here[name] == there[name] is not None
+
+
+def test_an_event_cut_in_its_request_is_estimated_by_what_was_asked() -> None:
+    request = REQUEST.replace("Hi", "Hello world, " * 20_000)
+    row = salvaged(envelope(Request=request)[: 200 * 1024])
+    assert (row["status"], row["reason"], row["estimated_output_tokens"]) == ("unmetered", "truncated", None)
+    assert isinstance(row["estimated_input_tokens"], int)
+    assert row["estimated_input_tokens"] > 30_000
+
+
 def test_a_cut_answer_gives_the_names_that_come_before_the_cut() -> None:
     row = salvaged(envelope()[:-40])
     assert (row["model"], row["response_id"], row["object"]) == (
