@@ -3,12 +3,15 @@
 Two gateways' logs of one call, a log line and the tokens that another one brings, a stored response
 that is fetched again: they share the gateway's request id or the response's id. The rule:
 
-1. Rows with the same request id are one call; so are rows with the same response id.
-2. Unless more than `CALL_WINDOW` passes from one to the next, or their counts differ. An id that is
-   used again, as test doubles do, never merges different calls.
-3. What counts is the record that tells most: reported tokens before units, failures, estimates and
-   rejections, then the shape that tells most, then the first. What it doesn't say (who called, which
-   deployment) is taken from the others, in the same order.
+1. Rows with the same request id are one call, whatever they count: the gateway gives an id once.
+2. Rows with the same response id are one call, unless the gateway gave them different request ids (an
+   answer from a cache goes to several callers; fetching one is no call), or their counts differ (test
+   doubles use a response id again).
+3. Unless more than `CALL_WINDOW` passes from one row to the next.
+4. What counts is the record that tells most: reported tokens before units, failures, estimates and
+   rejections, then the shape that tells most, then the first. What it doesn't say (which deployment) is
+   taken from the others, in the same order. Who called, and when, is told by those that didn't only
+   fetch the answer, if there are any.
 
 A fetched response lies, by its `created_at`, at the instant of the call that made it, however much
 later it was fetched. Pure; which rows are looked at belongs in `refresh.gold`.
@@ -33,10 +36,11 @@ CALL_IDS = ("request_id", "response_id")
 DUPLICATES = "duplicate_count"
 """The column of `one_row_per_call` that says how many further records a call has."""
 
+_COUNTS = ("input_tokens", "output_tokens")
 _MOST_TELLING = ("metered", "unit_billed", "failed", "unmetered", "pending", "rejected")
 _FROM_THE_BEST_ONLY = (
     *EVENT_KEY,
-    *("event_index", "enqueued_at", "enqueued_date", "event_at", "usage_date", "event_shape"),
+    *("event_index", "enqueued_at", "enqueued_date", "event_shape"),
     *TOKEN_COLUMNS,
     *("audio_duration_ms", "image_count", "image_size", "image_quality", "character_count"),
     *ESTIMATE_COLUMNS,
@@ -69,11 +73,15 @@ def is_repeated(repeated: pl.Series) -> pl.Expr:
 def one_row_per_call(rows: pl.DataFrame) -> pl.DataFrame:
     """Silver rows merged by call, with the column `DUPLICATES`; the order of the rows has no say."""
     ranked = rows.select(*USAGE_EVENTS.schema).sort(*_rank(), nulls_last=False).with_row_index("rank")
-    grouped = _without_contradictions(_grouped(ranked))
-    return grouped.group_by("call", maintain_order=True).agg(
-        *(pl.col(name).first() for name in _FROM_THE_BEST_ONLY),
-        *(pl.col(name).drop_nulls().first() for name in _FROM_ANY),
-        (pl.len() - 1).cast(pl.Int64).alias(DUPLICATES),
+    callers_first = pl.col("is_retrieval").fill_null(value=False), pl.col("rank")
+    return (
+        _with_calls(ranked)
+        .group_by("call", maintain_order=True)
+        .agg(
+            *(pl.col(name).first() for name in _FROM_THE_BEST_ONLY),
+            *(pl.col(name).sort_by(callers_first).drop_nulls().first() for name in _FROM_ANY),
+            (pl.len() - 1).cast(pl.Int64).alias(DUPLICATES),
+        )
     )
 
 
@@ -86,33 +94,41 @@ def _rank() -> tuple[pl.Expr, ...]:
     return status, fetched, shape, *(pl.col(name) for name in (*EVENT_KEY, "event_index"))
 
 
-def _grouped(ranked: pl.DataFrame) -> pl.DataFrame:
-    """Column `call`: rows that share a request id, then those whose groups share a response id."""
-    by_request = _joined(ranked.with_columns(call=pl.col("rank")), "request_id")
-    answer = pl.col("response_id").drop_nulls().first().over("call")
-    return _joined(by_request.with_columns(answer=answer), "answer").drop("answer")
+def _with_calls(ranked: pl.DataFrame) -> pl.DataFrame:
+    """Column `call`, the least rank of its rows: by request id, then by the response id of those."""
+    rows = _joined(ranked.with_columns(call=pl.col("rank")), "request_id")
+    spread = {name: _first_known(name).over("call", order_by="rank") for name in ("response_id", *_COUNTS)}
+    rows = rows.with_columns(asked=pl.col("call"), **{f"its_{name}": each for name, each in spread.items()})
+    rows = _joined(rows.with_columns(other=_has_another_request()), "its_response_id", "other")
+    differs = [pl.col(f"its_{name}").drop_nulls().n_unique().over("call") > 1 for name in _COUNTS]
+    return rows.with_columns(
+        call=pl.when(pl.any_horizontal(differs)).then(pl.col("asked")).otherwise(pl.col("call"))
+    )
 
 
-def _joined(rows: pl.DataFrame, name: str) -> pl.DataFrame:
-    """`call` made the least of those rows that share the id, where no gap in time parts them."""
-    gap = pl.col("event_at").diff().over(name, order_by="event_at") > CALL_WINDOW
-    part = gap.fill_null(value=False).cum_sum().over(name, order_by="event_at")
+def _joined(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """`call` made the least of those rows that share the ids, where no gap in time parts them."""
+    gap = pl.col("event_at").diff().over(names, order_by="event_at") > CALL_WINDOW
+    part = gap.fill_null(value=False).cum_sum().over(names, order_by="event_at")
     call = pl.col("call")
     return (
         rows.with_columns(part=part)
         .with_columns(
-            call=pl.when(pl.col(name).is_null()).then(call).otherwise(call.min().over(name, "part"))
+            call=pl.when(pl.col(names[0]).is_null()).then(call).otherwise(call.min().over(*names, "part"))
         )
         .drop("part")
     )
 
 
-def _without_contradictions(grouped: pl.DataFrame) -> pl.DataFrame:
-    """Groups that can't be one call fall apart into their rows."""
-    differs = [
-        pl.col(name).drop_nulls().n_unique().over("call") > 1 for name in ("input_tokens", "output_tokens")
-    ]
-    # Each row's own rank is free: a group is called by the least of its ranks.
-    return grouped.with_columns(
-        call=pl.when(pl.any_horizontal(differs)).then(pl.col("rank")).otherwise(pl.col("call"))
-    )
+def _has_another_request() -> pl.Expr:
+    """The request id of a row whose answer was given to an earlier request, too; null for all others.
+
+    Fetching an answer is a request of its own, but no other call.
+    """
+    own = pl.when(~pl.col("is_retrieval").fill_null(value=False)).then(pl.col("request_id"))
+    first = own.sort_by("rank").drop_nulls().first().over("its_response_id")
+    return pl.when(own != first).then(own)
+
+
+def _first_known(name: str) -> pl.Expr:
+    return pl.col(name).drop_nulls().first()

@@ -93,6 +93,18 @@ def test_calls_near_midnight_that_share_nothing_leave_the_neighbour_alone(lake: 
     assert lake.table(TOKEN_USAGE_HOURLY).version == before + 1
 
 
+def test_a_day_that_had_lost_its_only_call_to_its_neighbour_gets_it_back(lake: Lake) -> None:
+    early = {"event_at": MIDNIGHT - timedelta(minutes=2), "response_id": "a", "status": "unmetered"}
+    late = {"event_at": MIDNIGHT + timedelta(minutes=2), "response_id": "a", "input_tokens": 5}
+    land(lake, early | {"input_tokens": None}, late)
+    refresh(lake)
+    assert gold(lake)["usage_date"].unique().to_list() == [MIDNIGHT.date()]
+    land(lake, late | {"input_tokens": 6, "event_at": MIDNIGHT + timedelta(minutes=3)})
+    refresh(lake)
+    assert totals(lake)["request_count"] == 3
+    assert_is_a_rebuild(lake)
+
+
 _moment = st.sampled_from(
     [
         NOON,

@@ -78,6 +78,26 @@ def test_a_queued_response_that_is_polled_until_it_is_done_is_counted_by_its_las
     assert (call["status"], call["request_model"], call["total_tokens"]) == ("metered", "gpt-5", 15)
 
 
+def test_a_background_response_is_charged_to_who_asked_for_it_not_to_who_fetched_it() -> None:
+    asked = {"response_id": "resp_1", "status": "pending", "subscription": "team-a", "request_id": "r1"}
+    later = {"event_at": ENQUEUED_AT + timedelta(seconds=2), "subscription": "monitoring", "request_id": "r2"}
+    fetched = TOKENS | later | {"response_id": "resp_1", "is_retrieval": True, "user_id": "watcher"}
+    [call] = calls(fetched, asked)
+    assert (call["subscription"], call["event_at"], call["input_tokens"]) == ("team-a", ENQUEUED_AT, 10)
+    assert call["request_id"] == "r1"
+
+
+def test_two_logs_of_one_request_are_one_call_even_if_they_count_differently() -> None:
+    [call] = calls(LLM_LOG | TOKENS | {"output_tokens": 6}, POLICY | TOKENS, GATEWAY_LOG)
+    assert (call["event_shape"], call["output_tokens"], call[DUPLICATES]) == ("policy", 5, 2)
+
+
+def test_one_answer_that_a_cache_gives_to_two_callers_is_two_calls() -> None:
+    other = {"request_id": "req-2", "subscription": "team-b"}
+    found = calls(POLICY | TOKENS, POLICY | TOKENS | other, LLM_LOG | TOKENS | other)
+    assert [(call["subscription"], call[DUPLICATES]) for call in found] == [("team-a", 0), ("team-b", 1)]
+
+
 def test_an_id_that_is_used_again_with_other_counts_merges_nothing() -> None:
     found = calls(REFERENCE | TOKENS, REFERENCE | TOKENS | {"input_tokens": 11})
     assert [call["input_tokens"] for call in found] == [10, 11]
