@@ -12,6 +12,7 @@ import polars as pl
 
 from oai_usage_pipeline.errors import ConfigurationError, NoTable, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.reference.absent import absent_files
 from oai_usage_pipeline.reference.deployments import read_deployments
 from oai_usage_pipeline.reference.prices import price_rows
 from oai_usage_pipeline.reference.subscriptions import read_subscriptions
@@ -41,10 +42,11 @@ class Landed:
 def land_reference(lake: Lake, folder: Path) -> list[Landed]:
     """Bring the tables of the reference data up to date with the files in `folder`, which need not exist.
 
-    All files are read before anything is written: if one is wrong, every table stays as it was and
-    ConfigurationError names all that is wrong. Raises PositionConflict only if others keep committing.
+    All files are read before anything is written: if one is wrong, or gone although its table holds rows
+    landed from it, every table stays as it was and ConfigurationError names all that is wrong. Raises
+    PositionConflict only if others keep committing.
     """
-    return [land_table(lake, contract, rows) for contract, rows in read_reference(folder)]
+    return [land_table(lake, contract, rows) for contract, rows in _wanted(lake, folder)]
 
 
 def land_missing(lake: Lake, folder: Path) -> None:
@@ -57,8 +59,20 @@ def land_missing(lake: Lake, folder: Path) -> None:
 
 
 def is_reference_behind(lake: Lake, folder: Path) -> bool:
-    """Whether a table differs from its file; raises ConfigurationError with the faults of all files."""
-    return any(not _holds(lake, contract, rows) for contract, rows in read_reference(folder))
+    """Whether a table differs from its file; raises ConfigurationError as `land_reference` does."""
+    return any(not _holds(lake, contract, rows) for contract, rows in _wanted(lake, folder))
+
+
+def _wanted(lake: Lake, folder: Path) -> list[tuple[TableContract, pl.DataFrame]]:
+    """The rows that each table should have; a file that went missing is a fault like a wrong one."""
+    faults = list(absent_files(lake, folder))
+    try:
+        rows = read_reference(folder)
+    except ConfigurationError as error:
+        raise ConfigurationError("\n\n".join([*faults, str(error)])) from None
+    if faults:
+        raise ConfigurationError("\n\n".join(faults))
+    return rows
 
 
 def _holds(lake: Lake, contract: TableContract, rows: pl.DataFrame) -> bool:

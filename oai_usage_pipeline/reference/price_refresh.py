@@ -15,8 +15,8 @@ from oai_usage_pipeline.errors import ConfigurationError
 from oai_usage_pipeline.reference.price_history import Merged, merge
 from oai_usage_pipeline.reference.price_list import Price, PriceRow, as_csv, read_prices
 from oai_usage_pipeline.reference.prices import FILE, RETAIL_FILE, SHIPPED, retail_path, retail_prices
-from oai_usage_pipeline.reference.retail_offers import Offers, offers
-from oai_usage_pipeline.reference.retail_prices import SOURCE, URL, Progress, retail_items
+from oai_usage_pipeline.reference.retail_offers import SOURCE, Offers, offers
+from oai_usage_pipeline.reference.retail_prices import URL, Progress, retail_items
 
 _FIRST_LINE = (
     f"# Made by `oai-usage prices refresh` from the {SOURCE}: prices of your own belong in {FILE}.\n"

@@ -13,6 +13,9 @@ from decimal import Decimal
 from oai_usage_pipeline.reference.meters import Meter, NotOurs, NotUnderstood, read_meter
 from oai_usage_pipeline.reference.price_list import ANYWHERE, Price, is_too_fine
 
+SOURCE = "Azure Retail Prices API"
+"""How the `source` of a fetched price begins."""
+
 
 @dataclass(frozen=True)
 class Item:

@@ -19,7 +19,6 @@ from oai_usage_pipeline.errors import ConfigurationError, PipelineError
 from oai_usage_pipeline.reference.retail_offers import Item
 
 URL = "https://prices.azure.com/api/retail/prices"
-SOURCE = "Azure Retail Prices API"
 FILTER = "contains(productName, 'Azure OpenAI') and priceType eq 'Consumption'"
 """By product: the service was renamed (Cognitive Services, Foundry Models), and an old name finds nothing."""
 

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 from oai_usage_pipeline.errors import ConfigurationError
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.reference.landing import Landed, land_reference, land_table
+from oai_usage_pipeline.reference.landing import Landed, is_reference_behind, land_reference, land_table
 from oai_usage_pipeline.tables import DEPLOYMENTS, PRICES, SUBSCRIPTIONS, TableContract
 from oai_usage_pipeline_tests.reference.writing import write
 
@@ -79,12 +79,83 @@ def test_a_changed_file_replaces_its_table_only_and_the_old_version_stays(lake: 
     assert set(pl.scan_delta(old).collect()["team"]) == {"Checkout", "Search"}
 
 
-def test_a_file_that_is_gone_leaves_its_default(lake: Lake, folder: Path) -> None:
-    path = write(folder, "subscriptions.csv", HEADER, "sub-1,Checkout,")
+FILES = {
+    "subscriptions.csv": (HEADER, "sub-1,Checkout,", "sub-2,Search,"),
+    "deployments.csv": ("deployment,deployment_type", "chat,DataZoneStandard", "*,GlobalStandard"),
+    "prices.csv": (
+        "model,deployment_type,bucket,unit,price,currency",
+        "gpt-4o,GlobalStandard,input,1M tokens,2,USD",
+    ),
+    "prices.retail.csv": (
+        "model,deployment_type,bucket,unit,price,currency,source",
+        "gpt-4o,GlobalStandard,input,1M tokens,2.5,USD,Azure Retail Prices API: gpt-4o-inp-glbl",
+    ),
+}
+each_file = pytest.mark.parametrize(
+    ("name", "table", "count"),
+    [
+        ("subscriptions.csv", "subscriptions", "2 rows"),
+        ("deployments.csv", "deployments", "1 row "),
+        ("prices.csv", "prices", "1 row "),
+        ("prices.retail.csv", "prices", "1 row "),
+    ],
+)
+
+
+@each_file
+def test_a_file_that_is_gone_is_a_fault_and_every_table_stays_as_it_was(
+    lake: Lake, folder: Path, name: str, table: str, count: str
+) -> None:
+    path = write(folder, name, *FILES[name])
+    land_reference(lake, folder)
+    before = versions(lake)
+    write(folder, "subscriptions.csv", HEADER, "sub-9,Other,")
+    path.unlink()
+    for look in (land_reference, is_reference_behind):
+        with pytest.raises(ConfigurationError) as raised:
+            look(lake, folder)
+        assert f"{folder} has no {name}, but {table} still holds {count}" in str(raised.value)
+    assert versions(lake) == before
+
+
+def test_a_folder_that_is_gone_is_a_fault_that_names_every_file(lake: Lake, folder: Path) -> None:
+    for name in FILES:
+        write(folder, name, *FILES[name])
+    land_reference(lake, folder)
+    with pytest.raises(ConfigurationError) as raised:
+        land_reference(lake, folder.parent / "elsewhere")
+    assert [name in str(raised.value) for name in FILES] == [True] * len(FILES)
+
+
+@each_file
+def test_a_file_with_only_its_first_line_removes_all_rows_and_may_then_go(
+    lake: Lake, folder: Path, name: str, table: str, count: str
+) -> None:
+    del count
+    path = write(folder, name, *FILES[name])
+    land_reference(lake, folder)
+    write(folder, name, FILES[name][0])
+    assert changed(land_reference(lake, folder))[table]
+    assert not is_reference_behind(lake, folder)
+    path.unlink()
+    land_reference(lake, folder)
+
+
+def test_deployments_with_only_a_first_line_are_none_at_all_and_not_the_default(
+    lake: Lake, folder: Path
+) -> None:
+    write(folder, "deployments.csv", "deployment,deployment_type")
+    land_reference(lake, folder)
+    assert rows(lake, DEPLOYMENTS).is_empty()
+
+
+def test_faults_of_files_and_files_that_are_gone_are_told_together(lake: Lake, folder: Path) -> None:
+    path = write(folder, "subscriptions.csv", *FILES["subscriptions.csv"])
     land_reference(lake, folder)
     path.unlink()
-    assert changed(land_reference(lake, folder))["subscriptions"]
-    assert rows(lake, SUBSCRIPTIONS).is_empty()
+    write(folder, "prices.csv", "modle")
+    with pytest.raises(ConfigurationError, match=r"(?s)has no subscriptions.csv.*did you mean model"):
+        land_reference(lake, folder)
 
 
 def test_one_broken_file_leaves_every_table_as_it_was(lake: Lake, folder: Path) -> None:
