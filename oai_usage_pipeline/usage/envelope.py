@@ -5,7 +5,7 @@ Here is what holds for the bytes of any event. Which fields an event of which sh
 belong in `fingerprint`.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
@@ -14,7 +14,7 @@ from oai_usage_pipeline.usage.columns import FIELDS, NOT_TEXT, Envelope
 from oai_usage_pipeline.usage.shapes import open_array, open_fields, shape_of
 from oai_usage_pipeline.usage.shapes.reference import EnvelopeContract
 
-__all__ = ["FIELDS", "TRUNCATED", "Envelope", "open_envelope", "open_partly"]
+__all__ = ["FIELDS", "TRUNCATED", "Envelope", "Part", "open_envelope", "open_partly"]
 
 TRUNCATED = "envelope_truncated"
 """The reason of an envelope that was cut: the gateway cuts a message at 200 KB in silence."""
@@ -27,6 +27,17 @@ _LONGEST_CHARACTER = 12
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Part(NamedTuple):
+    """What there is of an event that was cut, or of an array of events: its last value may lack its end.
+
+    Unless the cut lies right behind a whole event of the array, or a whole record of the event.
+    """
+
+    event: dict[str, Any] | list[Any]
+    is_between_events: bool = False
+    is_between_records: bool = False
 
 
 def open_envelope(body: bytes) -> Envelope:
@@ -104,19 +115,34 @@ def _why_not_json(body: bytes, detail: str) -> str:
     return "envelope_not_json"
 
 
-def open_partly(body: bytes) -> dict[str, Any] | None:
-    """The fields of an envelope that was cut, the last one perhaps only in part; None if none was cut.
+def open_partly(body: bytes) -> Part | None:
+    """What there is of an event, or an array of them, that was cut; None if none was cut.
 
     Tells a cut from damage: what is there must be right to its last byte, and enough of it must have
-    been reached to know its shape.
+    been reached to know a shape.
     """
     if not _ends_too_early(body):
         return None
     try:
-        fields = from_json(body, allow_partial="trailing-strings", allow_inf_nan=False)
+        event = from_json(body, allow_partial="trailing-strings", allow_inf_nan=False)
     except ValueError:
         return None
-    return fields if isinstance(fields, dict) and shape_of(fields) else None
+    if not any(isinstance(each, dict) and shape_of(each) for each in _events(event)):
+        return None
+    return Part(event, _closes(body, b"]"), _closes(body, b"]}") or _closes(body, b"]}]"))
+
+
+def _events(event: object) -> list[Any]:
+    return event if isinstance(event, list) else [event]
+
+
+def _closes(body: bytes, end: bytes) -> bool:
+    """Whether nothing but this end is missing."""
+    try:
+        from_json(body.rstrip(b" \t\r\n").removesuffix(b",") + end)
+    except ValueError:
+        return False
+    return True
 
 
 def _ends_too_early(body: bytes) -> bool:

@@ -7,11 +7,13 @@ accounted for after a rebuild. What can't be told is null; nothing is guessed.
 from typing import Any
 
 from oai_usage_pipeline.usage.columns import Envelope
-from oai_usage_pipeline.usage.envelope import TRUNCATED, open_envelope, open_partly
+from oai_usage_pipeline.usage.envelope import TRUNCATED, Part, open_envelope, open_partly
 from oai_usage_pipeline.usage.metering import UsageRecord, meter_cut
-from oai_usage_pipeline.usage.shapes import Line, lines_of, open_fields
+from oai_usage_pipeline.usage.shapes import Line, lines_of, lines_of_array, open_fields, shape_of
+from oai_usage_pipeline.usage.shapes.diagnostics import DIAGNOSTICS, lines_of_cut
 
 _BODIES = ("Request", "Response", "request", "response")
+_CUT = Line(UsageRecord(status="unmetered", reason="truncated"))
 
 
 def salvage(body: bytes | None, reason: str | None) -> list[Line]:
@@ -22,33 +24,46 @@ def salvage(body: bytes | None, reason: str | None) -> list[Line]:
     envelope = Envelope(reason=TRUNCATED) if reason == TRUNCATED else open_envelope(body)
     if envelope.reason is None:
         return lines_of(envelope)
-    fields = open_partly(body) if envelope.reason == TRUNCATED else None
-    if fields is None:
+    part = open_partly(body) if envelope.reason == TRUNCATED else None
+    if part is None:
         return [_rejected(reason or envelope.reason)]
-    return _from_part(fields)
+    event = part.event
+    return _remarked(_of_array(event, part) if isinstance(event, list) else _of_event(event, part))
 
 
 def _rejected(reason: str) -> Line:
     return Line(UsageRecord(reason=reason))
 
 
-def _from_part(fields: dict[str, Any]) -> list[Line]:
-    whole, cut = _whole_fields(fields)
-    opened = open_fields(fields | whole)
-    if opened.reason is not None:
-        return [Line(UsageRecord(status="unmetered", reason="truncated")), *cut]
-    return lines_of(opened, meter_cut) + cut
+def _remarked(lines: list[Line]) -> list[Line]:
+    """The lines, one of which says that the event was cut; at least one."""
+    *others, last = lines or [_CUT]
+    if any("truncated" in (line.record.reason or "") for line in (*others, last)):
+        return [*others, last]
+    reasons = [last.record.reason, "truncated"]
+    record = last.record._replace(reason="; ".join(filter(None, reasons)))
+    return [*others, last._replace(record=record)]
 
 
-def _whole_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], list[Line]]:
-    """What replaces the last field, which may lack its end: half a time or half a key is none.
+def _of_array(events: list[Any], part: Part) -> list[Line]:
+    """The lines of the whole events, and of the cut one if it tells anything that a call is known by."""
+    if part.is_between_events:
+        return lines_of_array(events)
+    whole, last = lines_of_array(events[:-1]), events[-1]
+    cut = _of_event(last, part) if isinstance(last, dict) and shape_of(last) else []
+    return whole + ([line for line in cut if _tells_anything(line)] if whole else cut)
 
-    Of a body the part is worth reading; of a list the records before the last one are whole, and a line
-    stands for what was cut.
-    """
+
+def _tells_anything(line: Line) -> bool:
+    record, call = line.record, line.call
+    known = (record.user_id, record.operation, record.model, record.response_id)
+    return any(each is not None for each in (*known, *call[1:]))
+
+
+def _of_event(fields: dict[str, Any], part: Part) -> list[Line]:
     last = next(reversed(fields))
-    if last in _BODIES:
-        return {}, []
-    if isinstance(fields[last], list):
-        return {last: fields[last][:-1]}, [Line(UsageRecord(status="unmetered", reason="truncated"))]
-    return {last: None}, []
+    if last == "records" and shape_of(fields) is DIAGNOSTICS:
+        return lines_of(open_fields(fields)) if part.is_between_records else lines_of_cut(fields[last])
+    # Of a body the part is worth reading; half a time or half a key is none.
+    opened = open_fields(fields if last in _BODIES else fields | {last: None})
+    return [_CUT] if opened.reason is not None else lines_of(opened, meter_cut)

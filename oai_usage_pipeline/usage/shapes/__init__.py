@@ -66,7 +66,7 @@ def lines_of(envelope: Envelope, meter: Meter = meter) -> list[Line]:
     fields = _marked(envelope.properties)
     name = fields.get(EVENT_SHAPE)
     if name == ARRAY:
-        return _lines_of_array(fields["events"], meter)
+        return lines_of_array(fields["events"], meter)
     return _BY_NAME.get(str(name), REFERENCE).lines(envelope, fields, meter)
 
 
@@ -74,7 +74,8 @@ def _marked(properties: str | None) -> dict[str, Any]:
     return dict(from_json(properties)) if properties and properties.startswith(MARK) else {}
 
 
-def _lines_of_array(events: list[Any], meter: Meter) -> list[Line]:
+def lines_of_array(events: list[Any], meter: Meter = meter) -> list[Line]:
+    """The lines of an array's events, each at least one, up to `MOST_RECORDS`."""
     made: list[Line] = []
     for done, event in enumerate(events):
         if len(made) >= MOST_RECORDS:
@@ -101,6 +102,7 @@ __all__ = [
     "Shape",
     "alone",
     "lines_of",
+    "lines_of_array",
     "open_array",
     "open_fields",
     "shape_of",

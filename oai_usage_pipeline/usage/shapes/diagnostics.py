@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from oai_usage_pipeline.usage.columns import Envelope
-from oai_usage_pipeline.usage.metering import UsageRecord
+from oai_usage_pipeline.usage.metering import UsageRecord, meter
 from oai_usage_pipeline.usage.shapes import gateway_log, llm_log
 from oai_usage_pipeline.usage.shapes.shape import Fields, Line, Meter, Shape, alone, name_of, settled
 
@@ -31,6 +31,7 @@ class _Logged:
     correlation_id: str | None
     llm: list[dict[str, Any]] = field(default_factory=list)
     gateway: list[dict[str, Any]] = field(default_factory=list)
+    is_cut: bool = False
 
 
 def is_diagnostics(fields: Fields) -> bool:
@@ -42,7 +43,19 @@ def is_diagnostics(fields: Fields) -> bool:
 def lines(envelope: Envelope, fields: Fields, meter: Meter) -> list[Line]:
     """A line for each call, one for each record that can't be read, one for all foreign records."""
     del envelope
-    records = fields["records"]
+    return _lines(fields["records"], None, meter)
+
+
+def lines_of_cut(records: list[Any], meter: Meter = meter) -> list[Line]:
+    """The lines of records of which the last one was cut.
+
+    It belongs to the call that it names. Where it names none it is no call of its own, unless it is all
+    that there is: half a log must not turn one call into two.
+    """
+    return _lines(records[:-1], certain_part(records[-1]), meter)
+
+
+def _lines(records: list[Any], cut: dict[str, Any] | None, meter: Meter) -> list[Line]:
     calls: dict[Any, _Logged] = {}
     made: list[Line] = []
     foreign = 0
@@ -55,6 +68,8 @@ def lines(envelope: Envelope, fields: Fields, meter: Meter) -> list[Line]:
             foreign += 1
         else:
             _add(calls, number, kind, flat)
+    if cut:
+        _add_cut(calls, cut)
     for each in calls.values():
         made += alone(partial(_lines_of_call, each, meter))
     return made + list(_left_out(foreign, len(records) - MOST_RECORDS))
@@ -74,18 +89,37 @@ def _add(calls: dict[Any, _Logged], number: int, kind: str, flat: dict[str, Any]
     (call.llm if kind == _LLM else call.gateway).append(flat)
 
 
+def _add_cut(calls: dict[Any, _Logged], cut: dict[str, Any]) -> None:
+    flat = _flat(cut) or {}
+    kind, given = _kind(flat), flat.get("correlationid")
+    if kind and (given or not calls):
+        _add(calls, MOST_RECORDS, kind, llm_log.without_counts(flat))
+    if last := calls.get(given or MOST_RECORDS):
+        last.is_cut = True
+
+
 def _lines_of_call(logged: _Logged, meter: Meter) -> list[Line]:
     gateways = [gateway_log.read(each) for each in logged.gateway]
-    if not logged.llm:
-        return [_line_of_gateway(each) for each in gateways]
+    made = _lines_of_llm(logged, gateways, meter) if logged.llm else []
+    made += [_line_of_gateway(each) for each in gateways[1 if made else 0 :]]
+    return [_of_cut(line) for line in made] if logged.is_cut else made
+
+
+def _lines_of_llm(logged: _Logged, gateways: list[dict[str, Any]], meter: Meter) -> list[Line]:
     rows = [llm_log.read(each) for each in logged.llm]
     first = gateways[0] if gateways else {}
     call = gateway_log.call_of(first)._replace(request_id=name_of(logged.correlation_id))
-    made = [
+    return [
         Line(settled(record, call.status_code), llm_log.with_names(call, row), row.get("time"))
         for record, row in llm_log.records_of(rows, gateway_log.operation_of(first), meter)
     ]
-    return made + [_line_of_gateway(each) for each in gateways[1:]]
+
+
+def _of_cut(line: Line) -> Line:
+    """What is missing of an unmetered call is, for all we know, what was cut off."""
+    record = line.record
+    others = [] if record.status == "unmetered" or not record.reason else [record.reason]
+    return line._replace(record=record._replace(reason="; ".join([*others, "truncated"])))
 
 
 def _line_of_gateway(fields: dict[str, Any]) -> Line:
@@ -123,6 +157,30 @@ def _flat(record: object) -> dict[str, Any] | None:
         # Of the log's own envelope, it names the log and not the call.
         del fields["operationname"]
     return fields | inner
+
+
+def certain_part(record: object) -> dict[str, Any] | None:
+    """A record that was cut, without its last value, which may lack its end; messages are kept as they are.
+
+    Only what is estimated may be half of something.
+    """
+    if not isinstance(record, dict) or not record:
+        return None
+    last = next(reversed(record))
+    value, name = record[last], last.lower()
+    if name in llm_log.MESSAGES:
+        return record
+    others = {each: record[each] for each in record if each != last}
+    if name != "properties":
+        return others
+    return others | {last: certain_part(_partly(value) if isinstance(value, str) else value)}
+
+
+def _partly(text: str) -> object:
+    try:
+        return from_json(text, allow_partial="trailing-strings")
+    except ValueError:
+        return None
 
 
 def _lowered(record: object) -> dict[str, Any] | None:

@@ -45,6 +45,9 @@ class LlmLogContract(TypedDict, total=False):
 _COUNTS = ("promptTokens", "completionTokens", "totalTokens", "promptCachedTokens")
 _NUMBER = re.compile("[0-9]{1,9}")
 
+MESSAGES = frozenset(("requestmessages", "responsemessages"))
+"""The fields of texts, by their names in lower case."""
+
 read = either_case(LlmLogContract, never_left_out=_COUNTS)
 
 
@@ -61,6 +64,12 @@ def records_of(
         yield _metered(row, operation), row
     if not counted:
         yield _unmetered(rows, operation, meter), _named_row(rows)
+
+
+def without_counts(flat: dict[str, Any]) -> dict[str, Any]:
+    """A record, its names in lower case, that says nothing of tokens: behind a cut there may be others."""
+    counts = {name.lower() for name in _COUNTS}
+    return {name: value for name, value in flat.items() if name not in counts}
 
 
 def with_names(call: Call, row: dict[str, Any]) -> Call:

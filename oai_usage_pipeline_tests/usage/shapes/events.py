@@ -160,6 +160,14 @@ def rows_of_all(bodies: Iterable[bytes]) -> list[dict[str, Any]]:
     return derive(bronze(*(landed(body) for body in bodies))).to_dicts()
 
 
+def rows_of_each(bodies: Iterable[bytes]) -> list[list[dict[str, Any]]]:
+    """The silver rows of many events, derived at once, each event's by themselves."""
+    events: dict[int, list[dict[str, Any]]] = {}
+    for row in rows_of_all(bodies):
+        events.setdefault(row["sequence_number"], []).append(row)
+    return list(events.values())
+
+
 def row_of(event: object) -> dict[str, Any]:
     """The one silver row of an event."""
     (row,) = rows_of(event)

@@ -15,6 +15,7 @@ from oai_usage_pipeline_tests.usage.shapes.events import (
     records,
     row_of,
     rows_of,
+    rows_of_each,
 )
 
 TIMES = ENQUEUED_AT.replace(hour=11, minute=59, second=58, microsecond=123_456)
@@ -280,8 +281,84 @@ def test_an_array_of_too_many_events_is_bounded_and_says_how_many_are_left_out()
 def test_records_that_were_cut_give_all_whole_ones_and_a_row_for_the_rest() -> None:
     body = json.dumps(records(of_call(llm_log(), "a"), of_call(llm_log(), "b"))).encode()
     rows = rows_of(body[:-40])
-    assert [(row["request_id"], row["status"]) for row in rows] == [("a", "metered"), (None, "unmetered")]
-    assert rows[1]["reason"].startswith("truncated")
+    assert [(row["request_id"], row["status"], row["reason"]) for row in rows] == [
+        ("a", "metered", None),
+        ("b", "unmetered", "truncated"),
+    ]
+    assert (rows[1]["deployment"], rows[1]["total_tokens"]) == ("gpt-4o-eu", None)
+
+
+ONE_CALL = json.dumps(records(gateway_log(), llm_log())).encode()
+ONE_CALL_TOKENS_FIRST = json.dumps(records(llm_log(), gateway_log())).encode()
+
+
+@pytest.mark.parametrize("body", [ONE_CALL, ONE_CALL_TOKENS_FIRST], ids=["gateway first", "tokens first"])
+def test_one_call_cut_anywhere_is_never_two(body: bytes) -> None:
+    first = body.index(b'"category"') + 40
+    for row, *others in rows_of_each(body[:end] for end in range(first, len(body))):
+        assert not others
+        assert row["request_id"] in (None, "call-1")
+        assert row["subscription"] in (None, "team-blue")
+        assert row["total_tokens"] in (None, 15)
+        assert "truncated" in row["reason"]
+
+
+def test_a_cut_record_keeps_the_caller_that_the_gateways_log_names() -> None:
+    row = row_of(ONE_CALL[:-40])
+    assert known(row, "event_shape", "request_id", "subscription", "status", "reason", "total_tokens") == {
+        "event_shape": "llm_log",
+        "request_id": "call-1",
+        "subscription": "team-blue",
+        "status": "unmetered",
+        "reason": "truncated",
+        "total_tokens": None,
+    }
+
+
+def test_a_cut_record_that_tells_nothing_is_a_remark_on_the_others() -> None:
+    body = json.dumps(records(of_call(llm_log(), "a"), of_call(llm_log(), "b"))).encode()
+    row = row_of(body[: body.rindex(b'"category"') + 5])
+    assert known(row, "request_id", "status", "reason", "total_tokens") == {
+        "request_id": "a",
+        "status": "metered",
+        "reason": "truncated",
+        "total_tokens": 15,
+    }
+
+
+@pytest.mark.parametrize("properties", ["{]", "[", "7", "", "{", '{"a": "b'])
+def test_a_cut_record_whose_properties_can_not_be_read_costs_no_other(properties: str) -> None:
+    whole, last = of_call(llm_log(), "a"), of_call(llm_log(), "b") | {"properties": properties}
+    rows = rows_of(json.dumps(records(whole, last)).encode()[:-4])
+    assert [(row["request_id"], row["total_tokens"]) for row in rows] == [("a", 15), ("b", None)]
+    assert rows[1]["reason"] == "truncated"
+
+
+def test_records_that_were_cut_between_two_are_all_whole() -> None:
+    body = json.dumps(records(of_call(llm_log(), "a"), of_call(llm_log(), "b"), llm_log())).encode()
+    end = body.rindex(b', {"time"')
+    for cut in (body[:end], body[: end + 1], body[: end + 2]):
+        rows = rows_of(cut)
+        assert [(row["request_id"], row["total_tokens"]) for row in rows] == [("a", 15), ("b", 15)]
+        assert [row["reason"] for row in rows] == [None, "truncated"]
+
+
+def test_the_only_record_of_an_event_is_its_one_row_however_it_was_cut() -> None:
+    body = json.dumps(records(as_text(llm_log()))).encode()
+    first = body.index(b'"GatewayLlmLogs"') + len('"GatewayLlmLogs"')
+    rows = [row for (row,) in rows_of_each(body[:end] for end in range(first, len(body)))]
+    assert {row["request_id"] for row in rows} == {None, "call-1"}
+    assert {row["deployment"] for row in rows} == {None, "gpt-4o-eu"}
+    assert {row["model"] for row in rows} == {None, "gpt-4o-2024-08-06"}
+
+
+def test_a_cut_chunk_of_messages_is_estimated_as_far_as_it_goes() -> None:
+    asked = chunk_log(1, requestMessages=message("Hi", "user"))
+    body = json.dumps(records(asked, chunk_log(2, responseMessages=message(ANSWER)))).encode()
+    whole, cut = row_of(body), row_of(body[:-500])
+    assert (cut["request_id"], cut["status"], cut["reason"]) == ("call-1", "unmetered", "truncated")
+    assert cut["estimated_input_tokens"] == whole["estimated_input_tokens"]
+    assert 200 < cut["estimated_output_tokens"] < whole["estimated_output_tokens"]
 
 
 @pytest.mark.parametrize("number", ["0", None])

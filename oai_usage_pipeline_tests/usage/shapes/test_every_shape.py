@@ -31,6 +31,7 @@ from oai_usage_pipeline_tests.usage.shapes.events import (
     row_of,
     rows_of,
     rows_of_all,
+    rows_of_each,
 )
 
 PAGE = (Path(__file__).parents[3] / "docs" / "EVENTS.md").read_text()
@@ -83,6 +84,43 @@ def test_an_array_of_events_has_a_row_for_each_with_its_number() -> None:
     assert {row["subscription"] for row in rows} >= {MARK, "team-blue"}
     one_by_one = [row_of(event) for event in EVENTS.values()]
     assert [row | {"event_index": 0} for row in rows[:6]] == one_by_one
+
+
+def test_an_array_that_was_cut_gives_all_whole_events_and_what_there_is_of_the_cut_one() -> None:
+    body = json.dumps([METERED, POLICY, REFERENCE]).encode()
+    rows = rows_of(body[:-40])
+    assert [(row["event_shape"], row["status"], row["total_tokens"]) for row in rows] == [
+        ("metered", "metered", 15),
+        ("policy", "metered", 15),
+        ("reference", "unmetered", None),
+    ]
+    assert [row["reason"] for row in rows] == [None, None, "truncated"]
+    assert (rows[2]["subscription"], rows[2]["user_id"], rows[2]["response_id"]) == (
+        MARK,
+        "u-1",
+        "chatcmpl-1",
+    )
+
+
+def test_an_array_cut_anywhere_loses_no_whole_event_and_invents_none() -> None:
+    events = [REFERENCE, CAMEL_CASE, records(gateway_log(), llm_log())]
+    body = json.dumps(events).encode()
+    ends = [len(json.dumps(events[:count]).encode()) - 1 for count in range(1, 4)]
+    first = body.index(b",")
+    for end, rows in zip(
+        range(first, len(body)), rows_of_each(body[:end] for end in range(first, len(body))), strict=True
+    ):
+        whole = sum(end >= each for each in ends)
+        assert [row["total_tokens"] for row in rows[:whole]] == [15] * whole
+        assert whole or rows[0]["status"] == "unmetered"
+        assert len(rows) in (whole, whole + 1)
+        assert "truncated" in rows[-1]["reason"]
+
+
+def test_an_array_cut_between_two_events_is_whole_but_for_what_is_missing() -> None:
+    body = json.dumps([POLICY, POLICY]).encode()
+    row = row_of(body[: len(json.dumps(POLICY)) + 3])
+    assert (row["status"], row["total_tokens"], row["reason"]) == ("metered", 15, "truncated")
 
 
 def test_rows_of_several_events_keep_their_order_and_numbers() -> None:
