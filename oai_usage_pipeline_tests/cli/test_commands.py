@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from oai_usage_pipeline.tables import TABLES
 from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
 
 COMMAND = str(Path(sys.executable).parent / "oai-usage")
@@ -49,10 +50,12 @@ def test_status_shows_partitions_and_tables(lake: EmbeddedLake) -> None:
     assert [each["position"] for each in found["partitions"]] == [
         each["head"] for each in found["partitions"]
     ]
-    assert {each["table"] for each in found["tables"]} == {
-        "openai_events",
-        "usage_events",
-        "token_usage_hourly",
+    assert {each["table"] for each in found["tables"]} == {contract.name for contract in TABLES}
+    assert {each["name"] for each in found["accounting"]} >= {
+        "unmetered",
+        "estimated",
+        "unpriced",
+        "unattributed",
     }
 
 
