@@ -15,7 +15,7 @@ import polars as pl
 from oai_usage_pipeline.charge.deployments import PROVISIONED, is_provisioned, placed, plain_model
 from oai_usage_pipeline.charge.matching import MATCH_COLUMNS, Match, PriceList, Use
 from oai_usage_pipeline.charge.money import shares
-from oai_usage_pipeline.charge.periods import Row, holds
+from oai_usage_pipeline.charge.periods import Row
 from oai_usage_pipeline.charge.pricing import as_cost_rows
 from oai_usage_pipeline.tables import (
     ESTIMATE_COLUMNS,
@@ -96,7 +96,21 @@ def shared_rows(
 
 def paid_hours(deployments: pl.DataFrame, day: date, until: datetime) -> int:
     """How many hours of provisioned deployments have ended on a day by `until`: it grows with the day."""
-    return sum(1 for _ in _paid_hours(deployments.rows(named=True), day, until))
+    return sum(
+        (end - start) // HOUR for _, start, end in _spans(deployments.rows(named=True), until, _midnight(day))
+    )
+
+
+def paid_days(deployments: pl.DataFrame, until: datetime) -> set[str]:
+    """ISO dates with such an hour, from each row's `valid_from` on, whether or not anything was called.
+
+    A row without `valid_from` has none: since when it is paid for isn't known.
+    """
+    return {
+        (start.date() + timedelta(days=number)).isoformat()
+        for _, start, end in _spans(deployments.rows(named=True), until)
+        for number in range(((end - HOUR).date() - start.date()).days + 1)
+    }
 
 
 def _weighed(rows: pl.DataFrame) -> pl.DataFrame:
@@ -124,11 +138,27 @@ def _total(names: Iterable[str]) -> pl.Expr:
 
 def _paid_hours(known: Sequence[Row], day: date, until: datetime) -> Iterator[tuple[int, datetime]]:
     """Deployment rows and the ended hours of the day at which they hold."""
-    midnight = datetime.combine(day, time(), UTC)
-    hours = [midnight + number * HOUR for number in range(24)]
+    for number, start, end in _spans(known, until, _midnight(day)):
+        yield from ((number, start + count * HOUR) for count in range((end - start) // HOUR))
+
+
+def _spans(
+    known: Sequence[Row], until: datetime, midnight: datetime | None = None
+) -> Iterator[tuple[int, datetime, datetime]]:
+    """Provisioned rows with the first and the end of their ended hours, of one day where it is given."""
     for number, row in enumerate(known):
-        if str(row["deployment_type"]).endswith(PROVISIONED):
-            yield from ((number, at) for at in hours if at + HOUR <= until and holds(row, at))
+        if row["valid_from"] is None or not str(row["deployment_type"]).endswith(PROVISIONED):
+            continue
+        start, end = row["valid_from"], min(until, row["valid_to"] or until)
+        if midnight is not None:
+            start, end = max(start, midnight), min(end, midnight + 24 * HOUR)
+        end = end.replace(minute=0, second=0, microsecond=0)
+        if start < end:
+            yield number, start, end
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def _priced_hour(row: Row, at: datetime, rates: PriceList, until: datetime) -> _Hour:

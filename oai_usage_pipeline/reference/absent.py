@@ -62,6 +62,6 @@ def _sentence(folder: Path, name: str, contract: TableContract, count: int) -> s
     rows = "1 row that was" if count == 1 else f"{count:,} rows that were"
     return (
         f"{folder} has no {name}, but {contract.name} still holds {rows} landed from one. Nothing was "
-        "changed. Is OAI_USAGE_REFERENCE_FOLDER right, and its volume there? Put the file back; or, to remove all its "
-        "rows on purpose, leave a file with only its header line"
+        "changed. Is OAI_USAGE_REFERENCE_FOLDER right, and its volume there? Put the file back; or, to "
+        "remove all its rows on purpose, leave a file with only its header line"
     )

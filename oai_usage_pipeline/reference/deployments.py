@@ -9,9 +9,9 @@ from typing import Annotated, Self
 import polars as pl
 from pydantic import model_validator
 
-from oai_usage_pipeline.reference.cells import Count, Exact, Validity, one_of
+from oai_usage_pipeline.reference.cells import Count, Exact, Validity, one_of, shown_hour
 from oai_usage_pipeline.reference.files import read_table
-from oai_usage_pipeline.tables import DEPLOYMENT_TYPES, DEPLOYMENTS
+from oai_usage_pipeline.tables import DEPLOYMENT_TYPES, DEPLOYMENTS, FIRST_DATE
 
 FILE = "deployments.csv"
 ALL_OTHERS = "*"
@@ -41,6 +41,8 @@ class DeploymentRow(Validity):
             raise ValueError(
                 f"a {self.deployment_type} deployment is billed by units: ptu_count is required, but empty"
             )
+        if is_provisioned:
+            self._begins()
         if is_provisioned and self.deployment == ALL_OTHERS:
             raise ValueError(
                 f"units belong to one deployment: a {self.deployment_type} row needs its name instead of "
@@ -52,6 +54,18 @@ class DeploymentRow(Validity):
                 f"capacity_tokens_per_hour empty, or correct deployment_type to one ending in {PROVISIONED}"
             )
         return self
+
+    def _begins(self) -> None:
+        if self.valid_from is None:
+            raise ValueError(
+                f"a {self.deployment_type} deployment is paid by the hour, used or not: valid_from is "
+                "required, but empty; write the hour at which it was made, such as 2026-04-01T08:00Z"
+            )
+        if self.valid_from.date() < FIRST_DATE:
+            raise ValueError(
+                f"valid_from {shown_hour(self.valid_from)} is before there was any Azure OpenAI "
+                f"({FIRST_DATE}): its hours would be charged since then"
+            )
 
 
 def read_deployments(folder: Path) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import polars as pl
 
 from oai_usage_pipeline.charge.day import cost_of_day
 from oai_usage_pipeline.charge.deployments import PROVISIONED
-from oai_usage_pipeline.charge.provisioned import paid_hours
+from oai_usage_pipeline.charge.provisioned import paid_days, paid_hours
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.refresh.dated_rows import DatedRows, as_number, digest_of
@@ -47,13 +47,11 @@ class CostReference:
         return as_number(digest_of((rows, str(self._paid_hours(at)), str(day in self.gold_days))))
 
     def days(self) -> set[str]:
-        """Days that a provisioned deployment costs, used or not, from gold's first day to today."""
-        if not self._has_provisioned or not self.gold_days:
-            return set()
-        first = date.fromisoformat(min(self.gold_days))
-        count = (self.now.date() - first).days + 1
-        days = (first + number * DAY for number in range(count))
-        return {day.isoformat() for day in days if self._paid_hours(day)}
+        """Days that a provisioned deployment costs, used or not, from its `valid_from` to today.
+
+        Never from gold's first day on: a single wrong clock would invent years of idle hours.
+        """
+        return paid_days(self._provisioned, self.now)
 
     def _paid_hours(self, day: date) -> int:
         return paid_hours(self._provisioned, day, self.now)

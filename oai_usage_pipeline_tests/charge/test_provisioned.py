@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from oai_usage_pipeline.charge.day import cost_of_day
 from oai_usage_pipeline.charge.money import shares
-from oai_usage_pipeline.charge.provisioned import paid_hours, provisioned_rows
+from oai_usage_pipeline.charge.provisioned import paid_days, paid_hours, provisioned_rows
 from oai_usage_pipeline.tables import USAGE_COST_HOURLY
 from oai_usage_pipeline_tests.charge.frames import DAY, END_OF_DAY, HOUR, Row, deployments, gold, prices
 
@@ -19,6 +19,7 @@ PTU: Row = {
     "deployment_type": "GlobalProvisionedManaged",
     "model": "gpt-4o",
     "ptu_count": 50,
+    "valid_from": datetime(2026, 3, 10, tzinfo=UTC),
 }
 RATE: Row = {
     "model": "*",
@@ -91,12 +92,35 @@ def test_calls_without_any_token_leave_the_hour_idle() -> None:
 
 def test_units_come_into_force_and_end_at_their_hours() -> None:
     night = datetime.combine(DAY, time(), UTC)
-    known = deployments(PTU | {"valid_to": night + timedelta(hours=6)}, PTU | {"valid_from": HOUR})
+    early: Row = {"valid_from": night, "valid_to": night + timedelta(hours=6)}
+    known = deployments(PTU | early, PTU | {"valid_from": HOUR})
     assert paid_hours(known, DAY, END_OF_DAY) == 6 + 15
     assert paid_hours(known, DAY, HOUR + timedelta(minutes=59)) == 6
     assert paid_hours(deployments(), DAY, END_OF_DAY) == 0
+    assert paid_days(known, END_OF_DAY) == {"2026-03-10"}
+    assert paid_days(known, HOUR) == {"2026-03-10"}
+    assert paid_days(known, night) == set()
     found = provisioned_rows(gold(), prices(RATE), known, DAY, END_OF_DAY)
     assert found["cost"].sum() == 21 * 50
+
+
+def test_units_without_a_first_hour_are_idle_from_nothing_on_but_their_used_hours_cost() -> None:
+    [used] = rows({"billed_input_tokens": 1}, capacity_tokens_per_hour=10, valid_from=None)
+    assert (used["bucket"], used["cost"]) == ("provisioned", Decimal(50))
+    known = deployments(PTU | {"valid_from": None})
+    assert (paid_hours(known, DAY, END_OF_DAY), paid_days(known, END_OF_DAY)) == (0, set())
+
+
+def test_the_days_of_units_are_those_that_any_of_their_ended_hours_is_on() -> None:
+    last = datetime(2026, 3, 12, 0, tzinfo=UTC)
+    known = deployments(
+        PTU | {"valid_from": HOUR, "valid_to": last}, PTU | {"valid_from": last.replace(day=20)}
+    )
+    assert paid_days(known, last.replace(day=15)) == {"2026-03-10", "2026-03-11"}
+    for day in range(9, 23):
+        until = last.replace(day=21, hour=1)
+        of_day = last.replace(day=day).date()
+        assert (paid_hours(known, of_day, until) > 0) == (of_day.isoformat() in paid_days(known, until))
 
 
 def test_provisioned_tokens_have_no_price_by_token_and_are_not_unpriced_either() -> None:

@@ -8,7 +8,8 @@ from oai_usage_pipeline.reference.deployments import FILE, read_deployments
 from oai_usage_pipeline.tables import DEPLOYMENT_TYPES, DEPLOYMENTS
 from oai_usage_pipeline_tests.reference.writing import refusal, write
 
-HEADER = "deployment,model,deployment_type,ptu_count,capacity_tokens_per_hour"
+HEADER = "deployment,model,deployment_type,ptu_count,capacity_tokens_per_hour,valid_from"
+SINCE = ",2026-03-01"
 
 
 def test_without_a_file_every_deployment_is_global_standard(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_without_a_file_every_deployment_is_global_standard(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kind", DEPLOYMENT_TYPES)
 def test_every_type_of_the_contract_is_accepted(tmp_path: Path, kind: str) -> None:
-    write(tmp_path, FILE, HEADER, f"chat,,{kind},{'50,1000000' if 'Provisioned' in kind else ','}")
+    write(tmp_path, FILE, HEADER, f"chat,,{kind},{'50,1000000' if 'Provisioned' in kind else ','}{SINCE}")
     row = read_deployments(tmp_path).row(0, named=True)
     assert row["deployment_type"] == kind
     assert row["ptu_count"] == (50 if "Provisioned" in kind else None)
@@ -45,21 +46,23 @@ def test_every_type_of_the_contract_is_accepted(tmp_path: Path, kind: str) -> No
         ("chat,,ProvisionedManaged,1_000,", "expected a whole number above 0"),
         ("chat,,ProvisionedManaged,\u0665,", "expected a whole number above 0"),
         ("chat,,ProvisionedManaged,5," + "9" * 30, "expected a whole number above 0"),
+        ("chat,,ProvisionedManaged,5,,", "valid_from is required, but empty"),
+        ("chat,,ProvisionedManaged,5,,2022-12-31", "2022-12-31T00:00Z is before there was any"),
     ],
 )
 def test_a_row_that_contradicts_itself_is_refused(tmp_path: Path, line: str, expected: str) -> None:
-    write(tmp_path, FILE, HEADER, line)
+    write(tmp_path, FILE, HEADER, line if line.count(",") == HEADER.count(",") else line + SINCE)
     assert expected in refusal(read_deployments, tmp_path)
 
 
 def test_one_deployment_may_have_a_row_for_each_model(tmp_path: Path) -> None:
-    write(tmp_path, FILE, HEADER, "*,,GlobalStandard,,", "*,gpt-4o,Standard,,", "chat,,Batch,,")
+    write(tmp_path, FILE, HEADER, "*,,GlobalStandard,,,", "*,gpt-4o,Standard,,,", "chat,,Batch,,,")
     assert read_deployments(tmp_path).height == 3
 
 
 @pytest.mark.parametrize("model", ["", "gpt-4o"])
 def test_two_rows_of_one_deployment_and_model_overlap(tmp_path: Path, model: str) -> None:
-    write(tmp_path, FILE, HEADER, f"chat,{model},GlobalStandard,,", f"chat,{model},Standard,,")
+    write(tmp_path, FILE, HEADER, f"chat,{model},GlobalStandard,,,", f"chat,{model},Standard,,,")
     said = refusal(read_deployments, tmp_path)
     assert "line 3: deployment 'chat'" in said
     assert "stands in line 2 too" in said

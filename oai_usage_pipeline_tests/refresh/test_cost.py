@@ -104,6 +104,26 @@ def test_idle_provisioned_hours_cost_as_they_end_also_on_days_without_calls(book
     assert len(books.cost().filter(pl.col("bucket") == "provisioned_idle")) == 31
 
 
+def test_idle_hours_count_from_the_first_hour_of_the_units_with_or_without_gold(books: Books) -> None:
+    since = datetime(2026, 3, 8, 12, tzinfo=UTC)
+    books.know(DEPLOYMENTS, deployments(PTU | {"valid_from": since}))
+    books.know(PRICES, prices(RATE))
+    books.lake.table(TOKEN_USAGE_HOURLY)
+    books.now = datetime(2026, 3, 9, 3, tzinfo=UTC)
+    assert books.refresh_cost() == ["2026-03-08", "2026-03-09"]
+    assert books.cost()["cost"].sum() == (12 + 3) * 50
+
+
+def test_a_call_dated_years_ago_makes_no_years_of_idle_hours(books: Books) -> None:
+    books.know(DEPLOYMENTS, deployments({}, PTU))
+    books.know(PRICES, prices({}, RATE))
+    wrong = gold(USE | {"hour_at": datetime(2023, 1, 1, 5, tzinfo=UTC)})
+    books.lake.table(TOKEN_USAGE_HOURLY).replace_day("2023-01-01", wrong, {})
+    books.now = datetime(2026, 3, 10, 2, tzinfo=UTC)
+    assert books.refresh_cost() == ["2023-01-01", "2026-03-10"]
+    assert books.cost()["bucket"].to_list().count("provisioned_idle") == 2
+
+
 def test_an_idle_day_that_gets_its_first_calls_is_shared_out_among_them(books: Books) -> None:
     books.know(DEPLOYMENTS, deployments(PTU))
     books.know(PRICES, prices(RATE))
@@ -135,7 +155,14 @@ def test_the_increments_equal_a_rebuild_from_nothing(books: Books, tmp_path: Pat
     assert again.cost().equals(books.cost())
 
 
-def test_extending_is_refused_since_a_share_depends_on_all_rows_of_an_hour(books: Books) -> None:
-    target, source = books.lake.table(USAGE_COST_HOURLY), books.lake.table(TOKEN_USAGE_HOURLY)
-    with pytest.raises(AssertionError, match="priced as a whole"):
-        UsageCostHourly().extend(target, "2026-03-10", source, iter(()), {})
+def test_extending_prices_the_day_as_a_whole_since_a_share_depends_on_all_rows_of_an_hour(
+    books: Books,
+) -> None:
+    books.use(10, USE)
+    derivation = UsageCostHourly(lambda: books.now)
+    source = books.lake.table(TOKEN_USAGE_HOURLY)
+    for _ in range(2):
+        reference = derivation.reference(books.lake, source)
+        target = books.lake.table(USAGE_COST_HOURLY)
+        derivation.extend(target, "2026-03-10", source, iter(()), {}, reference)
+    assert books.cost()["cost"].to_list() == [Decimal("2.5")]
