@@ -32,13 +32,13 @@ def run_until_idle(
     """Run passes until what the hub holds now is charged for; returns how many were run.
 
     On a hub that goes on receiving, that is what it held at the start. Raises PassFailed when a pass
-    failed, or changed nothing although something is left (a gap, a partition that can't be read).
+    failed, or changed nothing although something is left (a gap, a partition that can't be read), and
+    after everything else was done, when a reference file is wrong.
     """
     work = _Work(build_definitions(resource_overrides={"pipeline": pipeline}), instance, pipeline, report)
     # A lake that can't be written is better found before the hub is asked for anything.
     pipeline.lake().table(OPENAI_EVENTS)
-    if is_reference_behind(pipeline.lake(), pipeline.reference_folder()):
-        work.land_reference()
+    wrong_files = work.land_reference()
     heads = {each.partition_id: each.bounds.last for each in _backlog(pipeline)}
     passes = 0
     faults: list[str] = []
@@ -53,9 +53,9 @@ def run_until_idle(
         left = _left(pipeline, heads)
         if left == before:
             raise PassFailed("\n".join(faults) or "A pass changed nothing, and yet there is work left")
-    gaps = [str(each.gap) for each in _backlog(pipeline) if each.gap]
-    if gaps:
-        raise PassFailed("\n".join(gaps))
+    faults = [*wrong_files, *(str(each.gap) for each in _backlog(pipeline) if each.gap)]
+    if faults:
+        raise PassFailed("\n".join(faults))
     return passes
 
 
@@ -81,9 +81,15 @@ class _Work:
     pipeline: Pipeline
     report: Callable[[str], None]
 
-    def land_reference(self) -> None:
-        self.report("Landing the reference data")
-        self._execute(REFERENCE)
+    def land_reference(self) -> list[str]:
+        """Land files that changed; what is wrong with them stops no event from being captured."""
+        try:
+            if is_reference_behind(self.pipeline.lake(), self.pipeline.reference_folder()):
+                self.report("Landing the reference data")
+                self._execute(REFERENCE)
+        except PipelineError as error:
+            return [str(error)]
+        return []
 
     def capture(self) -> list[str]:
         """A live pass; returns what its checks found wrong."""

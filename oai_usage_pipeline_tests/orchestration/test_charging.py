@@ -13,6 +13,7 @@ import pytest
 from oai_usage_pipeline.audit.invariants import verify
 from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.embedded.callers import write_subscriptions
+from oai_usage_pipeline.orchestration.passes import PassFailed
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.orchestration.sensors import reference_sensor, stale_months_sensor
 from oai_usage_pipeline.refresh.cost import USAGE_COST_HOURLY_DERIVATION
@@ -103,6 +104,10 @@ def test_a_wrong_file_is_told_and_changes_nothing(lake: EmbeddedLake, instance: 
     assert "taem" in reason
     assert not run_job(instance, "reference", {}).success
     assert cost_of(lake) == before
+    lake.send(30)
+    with pytest.raises(PassFailed, match="taem"):
+        lake.run()
+    assert int(rows(lake, CHARGEBACK_MONTHLY)["request_count"].sum()) == 80
 
 
 def test_a_month_that_is_behind_is_asked_for(lake: EmbeddedLake, instance: dg.DagsterInstance) -> None:
@@ -118,8 +123,8 @@ def test_a_month_that_is_behind_is_asked_for(lake: EmbeddedLake, instance: dg.Da
 def test_a_month_closed_by_the_job_gains_adjustments_only(
     lake: EmbeddedLake, instance: dg.DagsterInstance
 ) -> None:
-    days = 62
-    lake.send(300, days=days)
+    days = 40
+    lake.send(200, days=days)
     name_the_callers(lake)
     lake.run()
     month = f"{(datetime.now(UTC).replace(day=1) - timedelta(days=1)):%Y-%m}"
@@ -128,7 +133,7 @@ def test_a_month_closed_by_the_job_gains_adjustments_only(
     assert not run_job(instance, "close_month", config).success
     first = pl.lit(f"{month}-01").str.to_date()
     closed = rows(lake, CHARGEBACK_MONTHLY).filter(usage_month=first)
-    lake.send(300, days=days)
+    lake.send(200, days=days)
     name_the_callers(lake)
     lake.run()
     after = rows(lake, CHARGEBACK_MONTHLY).filter(usage_month=first)
