@@ -101,7 +101,7 @@ def _add_cut(calls: dict[Any, _Logged], cut: dict[str, Any]) -> None:
 def _lines_of_call(logged: _Logged, meter: Meter) -> list[Line]:
     gateways = [gateway_log.read(each) for each in logged.gateway]
     made = _lines_of_llm(logged, gateways, meter) if logged.llm else []
-    made += [_line_of_gateway(each) for each in gateways[1 if made else 0 :]]
+    made += [_line_of_gateway(each, is_llm=bool(made)) for each in gateways[1 if made else 0 :]]
     return [_of_cut(line) for line in made] if logged.is_cut else made
 
 
@@ -122,9 +122,11 @@ def _of_cut(line: Line) -> Line:
     return line._replace(record=record._replace(reason="; ".join([*others, "truncated"])))
 
 
-def _line_of_gateway(fields: dict[str, Any]) -> Line:
-    call = gateway_log.call_of(fields)
-    return Line(settled(gateway_log.record_of(fields), call.status_code), call, fields.get("time"))
+def _line_of_gateway(fields: dict[str, Any], *, is_llm: bool) -> Line:
+    call, record = gateway_log.call_of(fields), gateway_log.record_of(fields, is_llm=is_llm)
+    if record.status != "rejected":
+        record = settled(record, call.status_code)
+    return Line(record, call, fields.get("time"))
 
 
 def _kind(flat: Fields | None) -> str | None:

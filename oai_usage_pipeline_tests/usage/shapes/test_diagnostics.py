@@ -103,6 +103,61 @@ def test_a_failed_call_has_its_status_as_reason() -> None:
     assert (both["status"], both["reason"], both["event_shape"]) == ("failed", "http_500", "llm_log")
 
 
+OTHER_APIS: dict[str, dict[str, Any]] = {
+    "another API": {"url": "https://apim.example/orders", "operationId": "GetOrders"},
+    "by its URL alone": {"url": "https://apim.example/orders/7?chat=completions", "operationId": None},
+    "by its operation alone": {"url": None, "operationId": "get-order-by-id"},
+    "a host named like ours": {"url": "https://openai.example/orders", "operationId": ""},
+    "a word within a word": {"url": "https://apim.example/profile", "operationId": "GetProfile"},
+    "one that failed": {"url": "https://apim.example/orders", "operationId": "o", "responseCode": 500},
+}
+
+
+@pytest.mark.parametrize("fields", OTHER_APIS.values(), ids=OTHER_APIS)
+def test_a_call_of_another_api_is_no_model_call(fields: dict[str, Any]) -> None:
+    row = row_of(records(gateway_log(**fields)))
+    assert known(row, "status", "reason", "operation", "subscription") == {
+        "status": "rejected",
+        "reason": "not_a_model_call",
+        "operation": None,
+        "subscription": "team-blue",
+    }
+
+
+MODEL_APIS: dict[str, dict[str, Any]] = {
+    "by its URL": {"url": "https://apim.example/ai/v1/chat/completions", "operationId": "my-operation"},
+    "by a deployment": {"url": "https://apim.example/deployments/x/other", "operationId": "my-operation"},
+    "by the API": {"url": "https://apim.example/openai/v1/novelty", "operationId": "my-operation"},
+    "by its operation": {"url": "https://apim.example/ai", "operationId": "ChatCompletions_Create"},
+    "by its operation in camel case": {"url": None, "operationId": "createResponse"},
+    "nothing to tell by": {"url": None, "operationId": None},
+    "nothing in them": {"url": "", "operationId": ""},
+}
+
+
+@pytest.mark.parametrize("fields", MODEL_APIS.values(), ids=MODEL_APIS)
+def test_a_call_of_a_model_or_of_nobody_knows_what_is_unmetered(fields: dict[str, Any]) -> None:
+    row = row_of(records(gateway_log(**fields)))
+    assert (row["status"], row["reason"]) == ("unmetered", "gateway_log_only")
+
+
+def test_a_call_whose_tokens_are_in_the_same_event_is_a_model_call_whatever_its_url() -> None:
+    other = gateway_log(url="https://apim.example/my-bot", operationId="ask")
+    rows = rows_of(records(other, llm_log(), other))
+    assert [(row["status"], row["reason"]) for row in rows] == [
+        ("metered", None),
+        ("unmetered", "gateway_log_only"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["chat/completions", "images/generations", "vector_stores", "fine_tuning/jobs"]
+)
+def test_every_path_that_we_have_a_word_for_is_one_of_a_model(name: str) -> None:
+    row = row_of(records(gateway_log(url=f"https://apim.example/v1/{name}", operationId=None)))
+    assert (row["status"], row["operation"] is None) == ("unmetered", False)
+
+
 def test_calls_are_told_apart_by_their_correlation_id() -> None:
     rows = rows_of(
         records(
