@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from oai_usage_pipeline.audit.charges import chargeback_equals_gold, cost_equals_rebuild
+from oai_usage_pipeline.audit.charges import chargeback_equals_rebuild, cost_equals_rebuild
 from oai_usage_pipeline.audit.findings import Finding, Invariant, difference, finding, stale_days_of
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.lake.lake import Lake
@@ -202,7 +202,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     gold_equals_silver,
     silver_equals_rebuild,
     cost_equals_rebuild,
-    chargeback_equals_gold,
+    chargeback_equals_rebuild,
 )
 
 

@@ -45,7 +45,7 @@ INVARIANTS: tuple[tuple[TableContract, Invariant], ...] = (
     (TOKEN_USAGE_HOURLY, invariants.gold_equals_silver),
     (TOKEN_USAGE_HOURLY, days_are_current),
     (USAGE_COST_HOURLY, charges.cost_equals_rebuild),
-    (CHARGEBACK_MONTHLY, charges.chargeback_equals_gold),
+    (CHARGEBACK_MONTHLY, charges.chargeback_equals_rebuild),
 )
 
 SHARES = {

@@ -93,6 +93,28 @@ def charge_for_a_call_too_many(lake: Lake) -> None:
     )
 
 
+def charge_a_thousand_times_as_much(lake: Lake) -> None:
+    delta(lake, CHARGEBACK_MONTHLY).update(
+        updates={"cost": "cost * 1000"}, predicate="cost IS NOT NULL AND cost > 0"
+    )
+
+
+def charge_another_team(lake: Lake) -> None:
+    delta(lake, CHARGEBACK_MONTHLY).update(updates={"team": "'somebody else'"})
+
+
+def charge_in_another_currency(lake: Lake) -> None:
+    delta(lake, CHARGEBACK_MONTHLY).update(updates={"currency": "'EUR'"})
+
+
+def hide_what_is_estimated(lake: Lake) -> None:
+    delta(lake, CHARGEBACK_MONTHLY).update(updates={"estimated_cost": "NULL"})
+
+
+def lose_a_month_of_chargeback(lake: Lake) -> None:
+    delta(lake, CHARGEBACK_MONTHLY).delete("usage_month = '2026-03-01'")
+
+
 def lose_a_silver_row(lake: Lake) -> None:
     delta(lake, USAGE_EVENTS).delete("sequence_number = 5")
 
@@ -149,7 +171,16 @@ def test_a_lake_that_is_not_there_is_no_sound_one_and_is_not_made(tmp_path: Path
             DIFFERENT_GOLD,
         ),
         (change_a_cost, charges.cost_equals_rebuild, r"cost of 2026-03-\d\d differs from pricing"),
-        (charge_for_a_call_too_many, charges.chargeback_equals_gold, "2026-03: request_count is"),
+        (charge_for_a_call_too_many, charges.chargeback_equals_rebuild, "2026-03: request_count is"),
+        (charge_a_thousand_times_as_much, charges.chargeback_equals_rebuild, "2026-03: cost of unattributed"),
+        (charge_another_team, charges.chargeback_equals_rebuild, "2026-03: request_count of somebody else"),
+        (
+            charge_in_another_currency,
+            charges.chargeback_equals_rebuild,
+            "2026-03: request_count of .* EUR is",
+        ),
+        (hide_what_is_estimated, charges.chargeback_equals_rebuild, "2026-03: estimated_cost of"),
+        (lose_a_month_of_chargeback, charges.chargeback_equals_rebuild, "2026-03: request_count is 0"),
         (land_without_refreshing, invariants.days_are_current, "usage_events of 2026-03-11 is behind by 10"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
