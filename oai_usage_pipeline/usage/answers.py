@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from typing_extensions import TypedDict
 
 from oai_usage_pipeline.usage.endings import UNKNOWN, Choice, Ending, Incomplete, OutputItem
-from oai_usage_pipeline.usage.operations import UNIT_BILLED, WITHOUT_USAGE
+from oai_usage_pipeline.usage.operations import BATCHES, UNIT_BILLED, WITHOUT_USAGE
 from oai_usage_pipeline.usage.tokens import NO_TOKENS, STRICT, Tokens, Usage, contradictions, tokens_of
 from oai_usage_pipeline.usage.units import NO_UNITS, Units
 
@@ -27,6 +27,10 @@ _PENDING = frozenset(
     )
 )
 _FAILED = frozenset(("failed", "cancelled", "expired"))
+_FINAL = frozenset(("completed", *_FAILED))
+
+RUN_STEP = "thread.run.step"
+"""The object whose usage is a part of its run's."""
 _DEFAULT_TIERS = frozenset((None, "", "default", "auto", "standard"))
 _END_OF_TIME = 253_402_300_800  # the year 10,000
 _SAFE_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,47}|[0-9]{3}")
@@ -48,7 +52,8 @@ class Body(TypedDict, total=False):
     incomplete_details: Incomplete | None  # Responses
     error: Any
     statusCode: Any  # the gateway's own errors
-    created_at: Any  # Responses, runs
+    created_at: Any  # Responses, runs, batches
+    created: Any  # chat
 
 
 class Answer(NamedTuple):
@@ -80,11 +85,19 @@ class Unreadable(Exception):  # a body's property, never a failure of the pipeli
 def judge(
     body: Body, operation: str | None, *, without_usage: str = "usage_missing"
 ) -> tuple[str, str | None, Tokens]:
-    """Status, reason and tokens of a body; a reported count always makes it metered."""
+    """Status, reason and tokens of a body; a reported count makes it metered.
+
+    Unless it is the count of something unfinished, which grows, or a part of another object's.
+    """
     usage = body.get("usage")
     if usage:
         tokens = tokens_of(usage)
         if tokens != NO_TOKENS:
+            if operation in WITHOUT_USAGE and body.get("object") == RUN_STEP:
+                return "unmetered", "no_usage_expected", NO_TOKENS
+            unfinished = _why_unfinished(body.get("status"), operation)
+            if unfinished:
+                return "pending", unfinished, NO_TOKENS
             return "metered", _remarks(body, tokens), tokens
     failure = failure_of(body)
     if failure:
@@ -96,6 +109,13 @@ def judge(
     if operation in WITHOUT_USAGE or (operation is None and body.get("object") == "list"):
         return "unmetered", "no_usage_expected", NO_TOKENS
     return "unmetered", without_usage if usage is None else "usage_without_tokens", NO_TOKENS
+
+
+def _why_unfinished(status: str | None, operation: str | None) -> str | None:
+    """Why the counts of an object that is polled aren't its last ones; None when they are."""
+    if status in _PENDING:
+        return status
+    return "status_unknown" if operation == BATCHES and status not in _FINAL else None
 
 
 def failure_of(body: Body) -> str | None:
@@ -126,7 +146,7 @@ def tier_of(body: Body) -> str | None:
 
 def instant_of(body: Body) -> int | None:
     """Seconds since 1970 at which the answer was made, where the body says a plausible one."""
-    at = body.get("created_at")
+    at = body.get("created_at") or body.get("created")
     return at if type(at) is int and 0 < at < _END_OF_TIME else None
 
 

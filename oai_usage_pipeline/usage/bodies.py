@@ -28,7 +28,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """What no column can hold."""
 
 _NAMES = ("id", "object", "model", "status", "type", "service_tier")
-_AS_THEY_ARE = ("error", "statusCode", "code", "created_at")
+_AS_THEY_ARE = ("error", "statusCode", "code", "created_at", "created")
 _ENDINGS = ("choices", "output", "incomplete_details")
 
 

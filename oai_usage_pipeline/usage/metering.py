@@ -28,7 +28,7 @@ LONGEST_NAME = 256
 RETRIEVED = "retrieved"
 """The reason of a stored answer that was fetched again: its usage is that of the call that made it."""
 
-_STORED = ("response", "thread.run")
+STORED = frozenset(("response", "thread.run", "chat.completion", "batch"))
 """Objects that are fetched by a request without a body, and made by one that has a body."""
 
 _NO_JSON = ("response_not_json", "response_not_object")
@@ -37,7 +37,7 @@ _NO_JSON = ("response_not_json", "response_not_object")
 class UsageRecord(NamedTuple):
     """What silver says about one call besides what only its envelope knows.
 
-    `created_at` is no column: seconds since 1970 at which a retrieved response was made.
+    `created_at` is no column: seconds since 1970 at which the answer was made, where it says so.
     """
 
     user_id: str | None = None
@@ -152,7 +152,7 @@ def record_of(answer: Answer, asked: Request, request: str | None, hint: str | N
     elif hint == TRANSLATIONS and operation == TRANSCRIPTIONS:
         operation = hint
     wanted = asked.get("model")
-    is_retrieval = not request and kind in _STORED
+    is_retrieval = not request and kind in STORED
     if status in ("failed", "rejected") and asked.get("stream") is not None:
         # An error's body is no stream, yet a stream was asked for.
         streamed = asked["stream"]
@@ -180,7 +180,7 @@ def record_of(answer: Answer, asked: Request, request: str | None, hint: str | N
         None,
         status,
         reason,
-        made if is_retrieval else None,
+        made,
     )
 
 

@@ -22,6 +22,7 @@ MODERATIONS = "moderations"
 ASSISTANTS = "assistants"
 REALTIME = "realtime"
 FILES = "files"
+BATCHES = "batches"
 
 LONGEST_PATH = 2048
 """Characters of a path that are looked at."""
@@ -38,7 +39,7 @@ WITHOUT_USAGE = frozenset(
         ASSISTANTS,
         REALTIME,
         FILES,
-        "batches",
+        BATCHES,
         "conversations",
         "vector_stores",
         "fine_tuning",
@@ -64,7 +65,7 @@ _BY_FIRST_WORD = {
     "thread": ASSISTANTS,
     "assistant": ASSISTANTS,
     "file": FILES,
-    "batch": "batches",
+    "batch": BATCHES,
     "conversation": "conversations",
     "vector_store": "vector_stores",
     "fine_tuning": "fine_tuning",
@@ -186,7 +187,7 @@ _BY_NAME = (
     ("assistant", ASSISTANTS),
     ("completion", COMPLETIONS),
     ("response", RESPONSES),
-    ("batch", "batches"),
+    ("batch", BATCHES),
     ("conversation", "conversations"),
     ("vectorstore", "vector_stores"),
     ("finetun", "fine_tuning"),

@@ -156,7 +156,7 @@ def test_a_stored_response_that_is_fetched_says_when_it_was_made() -> None:
     body = response_of("completed", created_at=1_750_000_000)
     fetched, made = meter(None, body), meter(REQUEST, body)
     assert (fetched.is_retrieval, fetched.created_at, fetched.reason) == (True, 1_750_000_000, "retrieved")
-    assert (made.is_retrieval, made.created_at, made.reason) == (False, None, None)
+    assert (made.is_retrieval, made.created_at, made.reason) == (False, 1_750_000_000, None)
 
 
 def test_a_stored_response_may_be_fetched_as_a_stream() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from oai_usage_pipeline.usage.columns import Envelope
-from oai_usage_pipeline.usage.metering import UsageRecord, meter_usage
-from oai_usage_pipeline.usage.operations import RESPONSES, by_name
+from oai_usage_pipeline.usage.metering import RETRIEVED, STORED, UsageRecord, meter_usage
+from oai_usage_pipeline.usage.operations import ASSISTANTS, BATCHES, CHAT_COMPLETIONS, RESPONSES, by_name
 from oai_usage_pipeline.usage.shapes.addresses import deployment_in
 from oai_usage_pipeline.usage.shapes.bounds import Milliseconds, StatusCode
 from oai_usage_pipeline.usage.shapes.shape import (
@@ -61,6 +61,9 @@ class PolicyContract(TypedDict, total=False):
 _USER_CLAIMS = ("oid", "sub", "upn", "preferred_username", "name")
 """Which claim names the user, the most lasting first: names change, object ids don't."""
 
+_STORING = frozenset((RESPONSES, CHAT_COMPLETIONS, ASSISTANTS, BATCHES))
+"""The operations whose answers are stored, where there is no body to name its object."""
+
 _read = reader(PolicyContract, never_left_out=("usage",))
 
 
@@ -73,7 +76,7 @@ def lines(envelope: Envelope, fields: Fields, meter: Meter) -> list[Line]:
     """The one line of a record."""
     known = _read(fields)
     status_code = known.get("statusCode")
-    record = _retrieved(_record(envelope, known, meter), known.get("method"))
+    record = _retrieved(_record(envelope, known, meter), known.get("method"), known.get("path"))
     return [Line(settled(record, status_code), _call(known), envelope.EventTime)]
 
 
@@ -109,14 +112,22 @@ def _with_usage(record: UsageRecord, usage: dict[str, Any]) -> UsageRecord:
     )
 
 
-def _retrieved(record: UsageRecord, method: str | None) -> UsageRecord:
+def _retrieved(record: UsageRecord, method: str | None, path: str | None) -> UsageRecord:
     """The method tells for certain what `metering` can only take from a request without a body."""
-    if method is None or record.operation != RESPONSES or record.status != "metered":
+    if method is None or not _is_stored(record):
         return record
-    remarks = [each for each in (record.reason or "").split("; ") if each and each != "retrieved"]
-    is_retrieval = method.upper() == "GET"
-    reason = "; ".join([*remarks, "retrieved"] if is_retrieval else remarks)
-    return record._replace(is_retrieval=is_retrieval, reason=reason or None)
+    remarks = [each for each in (record.reason or "").split("; ") if each and each != RETRIEVED]
+    is_retrieval = method.upper() == "GET" or (path or "").endswith("/cancel")
+    if is_retrieval and record.status == "metered":
+        remarks.append(RETRIEVED)
+    return record._replace(is_retrieval=is_retrieval, reason="; ".join(remarks) or None)
+
+
+def _is_stored(record: UsageRecord) -> bool:
+    """Whether the answer is an object that can be fetched again; without bodies its counts must do."""
+    if record.object:
+        return record.object in STORED
+    return record.status in ("metered", "pending") and record.operation in _STORING
 
 
 def _call(known: dict[str, Any]) -> Call:

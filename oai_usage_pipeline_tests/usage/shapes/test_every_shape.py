@@ -297,8 +297,8 @@ def test_the_page_shows_a_whole_record_of_our_policy() -> None:
 
 
 def test_the_page_names_every_reason_of_an_event() -> None:
-    reasons = ("bodies_not_logged", "llm_log_without_tokens", "gateway_log_only", "category_unknown")
-    reasons += ("not_a_model_call",)
+    reasons = ["bodies_not_logged", "llm_log_without_tokens", "gateway_log_only", "category_unknown"]
+    reasons += ["not_a_model_call"]
     for reason in (
         *reasons,
         "too_many_records",
