@@ -12,12 +12,10 @@ from typing import Any
 import polars as pl
 
 from oai_usage_pipeline.charge.periods import Row, holds, with_period
-from oai_usage_pipeline.tables import TOKEN_USAGE_HOURLY
+from oai_usage_pipeline.tables import PROVISIONED, TOKEN_USAGE_HOURLY
 
 ANY = "*"
 WILDCARDS = "*?["
-PROVISIONED = "ProvisionedManaged"
-"""The end of the SKU names that are billed by provisioned hour."""
 
 _VERSION = re.compile(r"-[0-9][0-9-]*")
 

@@ -6,7 +6,7 @@ Belongs here: gold rows of deployments that are paid by use. Those that are paid
 
 import polars as pl
 
-from oai_usage_pipeline.charge.deployments import is_provisioned, placed
+from oai_usage_pipeline.charge.deployments import is_provisioned
 from oai_usage_pipeline.charge.matching import Use, matches
 from oai_usage_pipeline.charge.money import fits, times
 from oai_usage_pipeline.charge.periods import with_period
@@ -34,19 +34,15 @@ _USE = (
 )
 
 
-def cost_rows(gold: pl.DataFrame, prices: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
+def used_rows(rows: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
     """Rows of `USAGE_COST_HOURLY`: one for each gold row and bucket with a quantity or an estimate.
 
-    cost = quantity x price / units in `unit`, exact where 12 decimal places hold it, else rounded half
-    to even at the 12th. Without a price, `cost` and `price_id` are null, never 0, and `reason` says
-    why. `cost` is null too where only an estimate exists. Tokens of provisioned deployments have no
-    price of their own and are left to `provisioned`; what they billed by other units stays here.
+    `rows` are gold rows `placed` with their deployments. cost = quantity x price / units in `unit`, exact
+    where 12 decimal places hold it, else rounded half to even at the 12th. Without a price, `cost` and
+    `price_id` are null, never 0, and `reason` says why. `cost` is null too where only an estimate exists.
+    Tokens of provisioned deployments have no price of their own and are left to `provisioned`; what they
+    billed by other units stays here.
     """
-    return used_rows(placed(gold, deployments), prices)
-
-
-def used_rows(rows: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
-    """The same of gold rows that are placed with their deployments already."""
     rows = rows.sort(USAGE_DIMENSIONS, nulls_last=False)
     by_token = rows.filter(~is_provisioned())
     parts = [_quantities(by_token, bucket) for bucket in TOKEN_BUCKETS]

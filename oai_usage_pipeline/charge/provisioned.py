@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from oai_usage_pipeline.charge.deployments import PROVISIONED, is_provisioned, placed, plain_model
+from oai_usage_pipeline.charge.deployments import is_provisioned, plain_model
 from oai_usage_pipeline.charge.matching import MATCH_COLUMNS, Match, PriceList, Use
 from oai_usage_pipeline.charge.money import shares
 from oai_usage_pipeline.charge.periods import Row
@@ -20,6 +20,7 @@ from oai_usage_pipeline.charge.pricing import as_cost_rows
 from oai_usage_pipeline.tables import (
     ESTIMATE_COLUMNS,
     MONEY,
+    PROVISIONED,
     TOKEN_BUCKETS,
     USAGE_COST_HOURLY,
     USAGE_DIMENSIONS,
@@ -55,26 +56,19 @@ class _Hour:
         return list(shares(self.cost, [*weights, idle]))
 
 
-def provisioned_rows(
-    gold: pl.DataFrame, prices: pl.DataFrame, deployments: pl.DataFrame, day: date, until: datetime
-) -> pl.DataFrame:
-    """Rows of `USAGE_COST_HOURLY` for the provisioned deployments of one day.
-
-    `gold` holds that day's rows. An hour costs ptu_count x the price of bucket `provisioned`, and its
-    rows add up to exactly that. Bucket `provisioned`: a gold row's share by its tokens, reported and
-    estimated alike (`cost` is all of it; `estimated_cost` stays null, since the hour is paid for
-    whatever was estimated). Bucket `provisioned_idle`, without caller: an hour without tokens, and,
-    where `capacity_tokens_per_hour` is known, the unused part of others; `quantity` is the unused
-    tokens, or the PTU hours where the capacity is unknown. An hour that hasn't ended at `until` has
-    no idle row yet; what is dated after it has a null cost, reason `hour_not_begun`.
-    """
-    return shared_rows(placed(gold, deployments), prices, deployments, day, until)
-
-
 def shared_rows(
     rows: pl.DataFrame, prices: pl.DataFrame, deployments: pl.DataFrame, day: date, until: datetime
 ) -> pl.DataFrame:
-    """The same of gold rows that are placed with their deployments already."""
+    """Rows of `USAGE_COST_HOURLY` for the provisioned deployments of one day.
+
+    `rows` are that day's gold rows, `placed` with their deployments. An hour costs ptu_count x the price
+    of bucket `provisioned`, and its rows add up to exactly that. Bucket `provisioned`: a gold row's share
+    by its tokens, reported and estimated alike (`cost` is all of it; `estimated_cost` stays null, since
+    the hour is paid for whatever was estimated). Bucket `provisioned_idle`, without caller: an hour
+    without tokens, and, where `capacity_tokens_per_hour` is known, the unused part of others; `quantity`
+    is the unused tokens, or the PTU hours where the capacity is unknown. An hour that hasn't ended at
+    `until` has no idle row yet; what is dated after it has a null cost, reason `hour_not_begun`.
+    """
     used = _weighed(rows.filter(is_provisioned()))
     weights: dict[tuple[int, datetime], list[tuple[int, int]]] = defaultdict(list)
     for number, at, index, weight in used.select("deployment_row", "hour_at", "index", "weight").iter_rows():

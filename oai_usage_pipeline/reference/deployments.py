@@ -11,14 +11,11 @@ from pydantic import model_validator
 
 from oai_usage_pipeline.reference.cells import Count, Exact, Validity, one_of, shown_hour
 from oai_usage_pipeline.reference.files import read_table
-from oai_usage_pipeline.tables import DEPLOYMENT_TYPES, DEPLOYMENTS, FIRST_DATE
+from oai_usage_pipeline.tables import DEPLOYMENT_TYPES, DEPLOYMENTS, FIRST_DATE, PROVISIONED
 
 FILE = "deployments.csv"
 ALL_OTHERS = "*"
 """The deployment of the row that holds for every deployment without one of its own."""
-
-PROVISIONED = "ProvisionedManaged"
-"""How the names of the types end that are billed by the hour, used or not."""
 
 
 class DeploymentRow(Validity):

@@ -12,13 +12,12 @@ from functools import cached_property
 import polars as pl
 
 from oai_usage_pipeline.charge.day import cost_of_day
-from oai_usage_pipeline.charge.deployments import PROVISIONED
 from oai_usage_pipeline.charge.provisioned import paid_days, paid_hours
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.refresh.dated_rows import DatedRows, as_number, digest_of
 from oai_usage_pipeline.refresh.derivation import EVERY_DAY, Derivation, rows_of
-from oai_usage_pipeline.tables import DEPLOYMENTS, PRICES, TOKEN_USAGE_HOURLY, USAGE_COST_HOURLY
+from oai_usage_pipeline.tables import DEPLOYMENTS, PRICES, PROVISIONED, TOKEN_USAGE_HOURLY, USAGE_COST_HOURLY
 
 DAY = timedelta(days=1)
 

@@ -29,6 +29,7 @@ from oai_usage_pipeline.tables.reference import (
     PRICE_BUCKETS,
     PRICE_UNITS,
     PRICES,
+    PROVISIONED,
     SUBSCRIPTIONS,
 )
 from oai_usage_pipeline.tables.silver import (
@@ -71,6 +72,7 @@ __all__ = [
     "PRICES",
     "PRICE_BUCKETS",
     "PRICE_UNITS",
+    "PROVISIONED",
     "STATUSES",
     "SUBSCRIPTIONS",
     "SUM_COLUMNS",

@@ -42,6 +42,9 @@ DEPLOYMENT_TYPES = (
 """Azure's own SKU names of deployments (`az cognitiveservices account deployment create --sku-name`);
 `Batch` is the regional batch price, which has no SKU of that name."""
 
+PROVISIONED = "ProvisionedManaged"
+"""How the names of the types end that are billed by the hour, used or not."""
+
 DEPLOYMENTS = TableContract(
     name="deployments",
     description="How a deployment is billed, with validity in time.",

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from oai_usage_pipeline.charge.day import cost_of_day
 from oai_usage_pipeline.tables import (
     COUNT_COLUMNS,
     DEPLOYMENTS,
@@ -65,3 +66,10 @@ def subscriptions(*rows: Row) -> pl.DataFrame:
     """Owners; `s` is of team `search`, cost centre `100`, but for what is given."""
     usual = {"subscription": "s", "team": "search", "cost_centre": "100"}
     return pl.DataFrame([usual | row for row in rows], schema=SUBSCRIPTIONS.schema)
+
+
+def costed(
+    uses: pl.DataFrame, listed: pl.DataFrame, known: pl.DataFrame, until: datetime = END_OF_DAY
+) -> pl.DataFrame:
+    """What gold rows cost, as the pipeline prices a day; provisioned hours are those of DAY."""
+    return cost_of_day(uses, listed, known, DAY, until)

@@ -10,16 +10,13 @@ from hypothesis import strategies as st
 
 from oai_usage_pipeline.charge.attribution import attributed
 from oai_usage_pipeline.charge.chargeback import COUNTS, QUANTITIES, contributions, statement, statement_of
-from oai_usage_pipeline.charge.day import cost_of_day
 from oai_usage_pipeline.charge.deployments import filled
-from oai_usage_pipeline.charge.pricing import cost_rows
 from oai_usage_pipeline.tables import BUCKETS, CHARGEBACK_MONTHLY, IDLE_CAPACITY, UNATTRIBUTED
 from oai_usage_pipeline_tests.charge.frames import (
-    DAY,
-    END_OF_DAY,
     HOUR,
     MONTH,
     Row,
+    costed,
     deployments,
     gold,
     prices,
@@ -42,7 +39,7 @@ def stated(
 
 def priced(*uses: Row, listed: list[Row]) -> tuple[pl.DataFrame, pl.DataFrame]:
     rows = filled(gold(*uses), deployments())
-    return rows, cost_rows(rows, prices(*listed), deployments())
+    return rows, costed(rows, prices(*listed), deployments())
 
 
 def test_a_statement_tells_calls_tokens_and_money_of_a_team_and_model() -> None:
@@ -137,7 +134,7 @@ def test_idle_capacity_is_a_line_of_its_own() -> None:
         gold({"billed_input_tokens": 10}),
         deployments(PTU | ONE_HOUR | {"capacity_tokens_per_hour": 40}),
     )
-    costs = cost_of_day(rows, prices(RATE), known, DAY, END_OF_DAY)
+    costs = costed(rows, prices(RATE), known)
     idle, used = statement(filled(rows, known), costs, subscriptions({}), MONTH).to_dicts()
     assert (idle["team"], idle["cost"], idle["request_count"]) == (IDLE_CAPACITY, Decimal("37.5"), 0)
     assert (used["team"], used["cost"], used["request_count"]) == ("search", Decimal("12.5"), 1)
@@ -145,7 +142,7 @@ def test_idle_capacity_is_a_line_of_its_own() -> None:
 
 
 def test_a_month_without_calls_has_no_lines() -> None:
-    found = statement(gold(), cost_rows(gold(), prices(), deployments()), subscriptions({}), MONTH)
+    found = statement(gold(), costed(gold(), prices(), deployments()), subscriptions({}), MONTH)
     assert found.equals(CHARGEBACK_MONTHLY.empty())
     assert found.schema == pl.Schema(CHARGEBACK_MONTHLY.schema)
 
@@ -168,6 +165,8 @@ uses = st.lists(
         }
     ),
     max_size=8,
+    # Gold has one row for each of these.
+    unique_by=lambda use: tuple(use[name] for name in ("hour_at", "subscription", "model", "region")),
 )
 MIXED: list[Row] = [
     *LISTED,

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oai_usage_pipeline.charge.pricing import cost_rows
 from oai_usage_pipeline.tables import (
     BUCKETS,
     ESTIMATE_COLUMNS,
@@ -17,7 +16,7 @@ from oai_usage_pipeline.tables import (
     PRICE_UNITS,
     USAGE_COST_HOURLY,
 )
-from oai_usage_pipeline_tests.charge.frames import HOUR, Row, deployments, gold, prices
+from oai_usage_pipeline_tests.charge.frames import HOUR, Row, costed, deployments, gold, prices
 
 
 def only(rows: pl.DataFrame) -> Row:
@@ -27,7 +26,7 @@ def only(rows: pl.DataFrame) -> Row:
 
 def price_id(price_rows: list[Row], **use: Any) -> str | None:
     """Which of the prices is taken for 1,000 input tokens."""
-    row = only(cost_rows(gold({"billed_input_tokens": 1000} | use), prices(*price_rows), deployments()))
+    row = only(costed(gold({"billed_input_tokens": 1000} | use), prices(*price_rows), deployments()))
     assert (row["cost"] is None) == (row["price_id"] is None)
     found: str | None = row["price_id"]
     return found
@@ -35,7 +34,7 @@ def price_id(price_rows: list[Row], **use: Any) -> str | None:
 
 def reason(price_rows: list[Row], known: list[Row] | None = None, **use: Any) -> str:
     """Why 1,000 input tokens have no price."""
-    rows = cost_rows(
+    rows = costed(
         gold({"billed_input_tokens": 1000} | use),
         prices(*price_rows),
         deployments(*known) if known is not None else deployments(),
@@ -48,7 +47,7 @@ def reason(price_rows: list[Row], known: list[Row] | None = None, **use: Any) ->
 
 
 def test_a_bucket_costs_its_quantity_times_the_price() -> None:
-    row = only(cost_rows(gold({"billed_input_tokens": 1234567}), prices({}), deployments()))
+    row = only(costed(gold({"billed_input_tokens": 1234567}), prices({}), deployments()))
     assert row["cost"] == Decimal("3.0864175")
     assert (row["price_id"], row["unit"], row["currency"], row["reason"]) == ("p0", "1M tokens", "USD", None)
     assert (row["bucket"], row["quantity"], row["estimated_quantity"]) == ("input", 1234567, None)
@@ -57,15 +56,15 @@ def test_a_bucket_costs_its_quantity_times_the_price() -> None:
 
 def test_the_frame_has_the_columns_of_its_table_also_without_rows() -> None:
     for rows in (gold(), gold({}), gold({"billed_input_tokens": 0})):
-        costs = cost_rows(rows, prices(), deployments())
-        assert costs.equals(USAGE_COST_HOURLY.empty())
-        assert costs.schema == pl.Schema(USAGE_COST_HOURLY.schema)
+        found = costed(rows, prices(), deployments())
+        assert found.equals(USAGE_COST_HOURLY.empty())
+        assert found.schema == pl.Schema(USAGE_COST_HOURLY.schema)
 
 
 def test_estimates_cost_in_a_column_of_their_own() -> None:
     use = {"estimated_input_tokens": 2000, "estimated_output_tokens": 1000}
     known = prices({}, {"bucket": "output", "price": Decimal(10)})
-    first, second = cost_rows(gold(use), known, deployments()).to_dicts()
+    first, second = costed(gold(use), known, deployments()).to_dicts()
     assert (first["bucket"], first["quantity"], first["cost"]) == ("input", None, None)
     assert (first["estimated_quantity"], first["estimated_cost"]) == (2000, Decimal("0.005"))
     assert (second["bucket"], second["estimated_cost"], second["price_id"]) == (
@@ -77,7 +76,7 @@ def test_estimates_cost_in_a_column_of_their_own() -> None:
 
 def test_an_embeddings_estimate_is_input_only() -> None:
     use = {"operation": "embeddings", "estimated_input_tokens": 7, "estimated_output_tokens": None}
-    assert only(cost_rows(gold(use), prices({}), deployments()))["bucket"] == "input"
+    assert only(costed(gold(use), prices({}), deployments()))["bucket"] == "input"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +93,7 @@ def test_an_embeddings_estimate_is_input_only() -> None:
 )
 def test_each_unit_holds_so_many_of_its_bucket(unit: str, bucket: str, quantity: int, cost: str) -> None:
     known = prices({"bucket": bucket, "unit": unit, "price": Decimal(1)})
-    assert only(cost_rows(gold({BUCKETS[bucket]: quantity}), known, deployments()))["cost"] == Decimal(cost)
+    assert only(costed(gold({BUCKETS[bucket]: quantity}), known, deployments()))["cost"] == Decimal(cost)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_each_unit_holds_so_many_of_its_bucket(unit: str, bucket: str, quantity:
 )
 def test_what_12_places_cant_hold_is_rounded_half_to_even(quantity: int, units: int) -> None:
     known = prices({"price": Decimal("1e-12")})
-    row = only(cost_rows(gold({"billed_input_tokens": quantity}), known, deployments()))
+    row = only(costed(gold({"billed_input_tokens": quantity}), known, deployments()))
     assert row["cost"] == units * Decimal("1e-12")
 
 
@@ -121,7 +120,7 @@ def test_a_price_holds_from_its_first_hour_to_before_its_last_instant() -> None:
     assert price_id([old, new], hour_at=HOUR + timedelta(hours=1)) is None
     hours = [HOUR + timedelta(hours=number) for number in (-1, 0, 1)]
     rows = gold(*({"hour_at": hour, "billed_input_tokens": 1} for hour in hours))
-    assert cost_rows(rows, prices(old, new), deployments())["price_id"].to_list() == ["p0", "p1", None]
+    assert costed(rows, prices(old, new), deployments())["price_id"].to_list() == ["p0", "p1", None]
 
 
 def test_a_users_own_price_wins_over_every_more_specific_one() -> None:
@@ -145,7 +144,7 @@ def test_a_size_and_quality_win_over_none_and_others_dont_match() -> None:
     known = prices(image, image | {"image_size": "1024x1024"}, image | {"image_size": "1792x1024"})
     for size, expected in (("1024x1024", "p1"), ("256x256", "p0"), (None, "p0")):
         use = {"billed_image_count": 1, "image_size": size}
-        assert only(cost_rows(gold(use), known, deployments()))["price_id"] == expected
+        assert only(costed(gold(use), known, deployments()))["price_id"] == expected
 
 
 def test_a_tier_has_its_own_prices_only() -> None:
@@ -167,7 +166,7 @@ def test_what_has_no_price_is_null_with_a_reason_and_never_zero() -> None:
 
 
 def test_a_total_without_its_parts_fits_no_price() -> None:
-    row = only(cost_rows(gold({"billed_unsplit_tokens": 5}), prices({"model": "*"}), deployments()))
+    row = only(costed(gold({"billed_unsplit_tokens": 5}), prices({"model": "*"}), deployments()))
     assert (row["reason"], row["cost"], row["quantity"]) == ("no_split", None, 5)
 
 
@@ -177,9 +176,9 @@ def test_the_deployments_row_gives_type_region_and_model() -> None:
         {},
     )
     listed = prices({"deployment_type": "Standard", "region": "swedencentral"})
-    row = only(cost_rows(gold({"billed_input_tokens": 1, "model": None}), listed, known))
+    row = only(costed(gold({"billed_input_tokens": 1, "model": None}), listed, known))
     assert (row["price_id"], row["model"], row["region"]) == ("p0", "gpt-4o", "swedencentral")
-    row = only(cost_rows(gold({"billed_input_tokens": 1, "deployment": None}), listed, known))
+    row = only(costed(gold({"billed_input_tokens": 1, "deployment": None}), listed, known))
     assert (row["deployment_type"], row["price_id"]) == ("GlobalStandard", None)
 
 
@@ -189,7 +188,7 @@ def test_a_deployments_row_of_a_model_holds_for_its_versions_and_no_other_model(
         {"deployment": "chat", "deployment_type": "DataZoneStandard", "model": "gpt-4o"},
     )
     models = ["gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-mini"]
-    rows = cost_rows(gold(*({"billed_input_tokens": 1, "model": model} for model in models)), prices(), known)
+    rows = costed(gold(*({"billed_input_tokens": 1, "model": model} for model in models)), prices(), known)
     assert rows["deployment_type"].to_list() == ["DataZoneStandard", "DataZoneStandard", "Standard"]
 
 
@@ -199,7 +198,7 @@ def test_a_deployment_changes_its_type_at_its_hour() -> None:
         {"deployment": "chat", "deployment_type": "Standard", "valid_from": HOUR},
     )
     hours = [HOUR - timedelta(hours=1), HOUR]
-    rows = cost_rows(gold(*({"billed_input_tokens": 1, "hour_at": hour} for hour in hours)), prices(), known)
+    rows = costed(gold(*({"billed_input_tokens": 1, "hour_at": hour} for hour in hours)), prices(), known)
     assert rows["deployment_type"].to_list() == ["GlobalStandard", "Standard"]
 
 
@@ -210,7 +209,7 @@ def test_two_deployments_rows_that_fit_equally_are_no_choice() -> None:
 def test_a_day_costs_the_same_in_whichever_order_its_rows_come() -> None:
     rows = gold(*({"user_id": str(number), "billed_input_tokens": number + 1} for number in range(50)))
     known = prices({}), deployments()
-    assert cost_rows(rows, *known).equals(cost_rows(rows.sample(fraction=1, shuffle=True, seed=1), *known))
+    assert costed(rows, *known).equals(costed(rows.sample(fraction=1, shuffle=True, seed=1), *known))
 
 
 _quantity = st.none() | st.integers(0, 2**63 - 1) | st.integers(0, 5000)
@@ -240,15 +239,15 @@ _price = st.fixed_dictionaries(
 def test_every_cost_is_what_pythons_decimals_make_of_it_and_no_quantity_is_lost(
     uses: list[Row], listed: list[Row]
 ) -> None:
-    costs = cost_rows(gold(*uses), prices(*listed), deployments())
-    for row in costs.iter_rows(named=True):
+    found = costed(gold(*uses), prices(*listed), deployments())
+    for row in found.iter_rows(named=True):
         for quantity, cost in (("quantity", "cost"), ("estimated_quantity", "estimated_cost")):
             assert row[cost] == expected(row[quantity], row["price"], row["unit"])
         assert (row["price_id"] is None) == (row["reason"] is not None)
     for bucket, column in BUCKETS.items():
-        assert of(costs, bucket, "quantity") == sum(use[column] or 0 for use in uses)
+        assert of(found, bucket, "quantity") == sum(use[column] or 0 for use in uses)
     for bucket, column in zip(("input", "output"), ESTIMATE_COLUMNS, strict=True):
-        assert of(costs, bucket, "estimated_quantity") == sum(use[column] or 0 for use in uses)
+        assert of(found, bucket, "estimated_quantity") == sum(use[column] or 0 for use in uses)
 
 
 def expected(quantity: int | None, price: Decimal | None, unit: str | None) -> Decimal | None:

@@ -8,11 +8,19 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oai_usage_pipeline.charge.day import cost_of_day
 from oai_usage_pipeline.charge.money import shares
-from oai_usage_pipeline.charge.provisioned import paid_days, paid_hours, provisioned_rows
+from oai_usage_pipeline.charge.provisioned import paid_days, paid_hours
 from oai_usage_pipeline.tables import USAGE_COST_HOURLY
-from oai_usage_pipeline_tests.charge.frames import DAY, END_OF_DAY, HOUR, Row, deployments, gold, prices
+from oai_usage_pipeline_tests.charge.frames import (
+    DAY,
+    END_OF_DAY,
+    HOUR,
+    Row,
+    costed,
+    deployments,
+    gold,
+    prices,
+)
 
 PTU: Row = {
     "deployment": "chat",
@@ -33,7 +41,7 @@ ONE_HOUR: Row = {"valid_from": HOUR, "valid_to": HOUR + timedelta(hours=1)}
 
 def rows(*uses: Row, until: datetime = END_OF_DAY, **deployment: Any) -> list[Row]:
     known = deployments(PTU | deployment, {})
-    return provisioned_rows(gold(*uses), prices(RATE), known, DAY, until).to_dicts()
+    return costed(gold(*uses), prices(RATE), known, until).to_dicts()
 
 
 def test_an_hour_is_shared_by_tokens_reported_and_estimated() -> None:
@@ -78,7 +86,7 @@ def test_future_hours_are_not_charged_and_the_running_one_only_to_its_users() ->
 
 def test_an_hour_without_a_price_is_unpriced_used_or_idle() -> None:
     known = deployments(PTU)
-    found = provisioned_rows(gold({"billed_input_tokens": 1}), prices(), known, DAY, END_OF_DAY)
+    found = costed(gold({"billed_input_tokens": 1}), prices(), known)
     assert len(found) == 24
     assert found["cost"].null_count() == 24
     assert set(found["reason"]) == {"no_price"}
@@ -100,7 +108,7 @@ def test_units_come_into_force_and_end_at_their_hours() -> None:
     assert paid_days(known, END_OF_DAY) == {"2026-03-10"}
     assert paid_days(known, HOUR) == {"2026-03-10"}
     assert paid_days(known, night) == set()
-    found = provisioned_rows(gold(), prices(RATE), known, DAY, END_OF_DAY)
+    found = costed(gold(), prices(RATE), known)
     assert found["cost"].sum() == 21 * 50
 
 
@@ -127,7 +135,7 @@ def test_provisioned_tokens_have_no_price_by_token_and_are_not_unpriced_either()
     uses = gold(
         {"billed_input_tokens": 5, "billed_image_count": 1}, {"deployment": "x", "billed_input_tokens": 7}
     )
-    costs = cost_of_day(uses, prices(RATE, {}), deployments(PTU, {}), DAY, END_OF_DAY)
+    costs = costed(uses, prices(RATE, {}), deployments(PTU, {}))
     assert costs.schema == pl.Schema(USAGE_COST_HOURLY.schema)
     used = costs.filter(pl.col("bucket") != "provisioned_idle")
     assert dict(used.select("bucket", "quantity").iter_rows()) == {"provisioned": 5, "input": 7, "image": 1}
@@ -136,10 +144,10 @@ def test_provisioned_tokens_have_no_price_by_token_and_are_not_unpriced_either()
 
 def test_a_share_goes_by_rows_not_by_the_order_they_come_in() -> None:
     uses = gold(*({"user_id": str(number), "billed_input_tokens": 1} for number in range(7)))
-    known = prices(RATE), deployments(PTU | ONE_HOUR), DAY, END_OF_DAY
+    known = prices(RATE), deployments(PTU | ONE_HOUR)
     shuffled = uses.sample(fraction=1, shuffle=True, seed=3)
-    found = provisioned_rows(uses, *known)
-    assert found.equals(provisioned_rows(shuffled, *known))
+    found = costed(uses, *known)
+    assert found.equals(costed(shuffled, *known))
     assert found["cost"].sum() == 50
     assert found["cost"].n_unique() == 2
 
