@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 from typing_extensions import TypedDict
 
 from oai_usage_pipeline.usage.endings import UNKNOWN, Choice, Ending, Incomplete, OutputItem
-from oai_usage_pipeline.usage.operations import BATCHES, UNIT_BILLED, WITHOUT_USAGE
+from oai_usage_pipeline.usage.operations import (
+    BATCHES,
+    CHAT_COMPLETIONS,
+    COMPACTION,
+    COMPLETIONS,
+    EMBEDDINGS,
+    RESPONSES,
+    UNIT_BILLED,
+    WITHOUT_USAGE,
+)
 from oai_usage_pipeline.usage.tokens import NO_TOKENS, STRICT, Tokens, Usage, contradictions, tokens_of
 from oai_usage_pipeline.usage.units import NO_UNITS, Units
 
@@ -28,6 +37,11 @@ _PENDING = frozenset(
 )
 _FAILED = frozenset(("failed", "cancelled", "expired"))
 _FINAL = frozenset(("completed", *_FAILED))
+
+USAGE_OF_ZERO = "usage_of_zero"
+"""The reason of a success that reports zeros alone: nobody reads nothing and writes nothing."""
+
+_NEVER_FREE = frozenset((CHAT_COMPLETIONS, COMPLETIONS, RESPONSES, COMPACTION, EMBEDDINGS, None))
 
 RUN_STEP = "thread.run.step"
 """The object whose usage is a part of its run's."""
@@ -98,7 +112,9 @@ def judge(
             unfinished = _why_unfinished(body.get("status"), operation)
             if unfinished:
                 return "pending", unfinished, NO_TOKENS
-            return "metered", _remarks(body, tokens), tokens
+            if tokens[0] or any(tokens) or operation not in _NEVER_FREE:
+                return "metered", _remarks(body, tokens), tokens
+            without_usage, usage = USAGE_OF_ZERO, None
     failure = failure_of(body)
     if failure:
         return "failed", failure, NO_TOKENS

@@ -32,7 +32,10 @@ class Tokenizer(Protocol):
 
 
 ESTIMATED = frozenset(
-    ("stream_without_usage", "stream_cut_off", "usage_missing", "usage_without_tokens", "truncated")
+    (
+        *("stream_without_usage", "stream_cut_off", "usage_missing", "usage_without_tokens"),
+        *("usage_of_zero", "truncated"),
+    )
 )
 """Reasons of successes that should have reported usage and didn't."""
 

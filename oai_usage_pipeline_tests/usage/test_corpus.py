@@ -64,7 +64,7 @@ def expected(usage: Call) -> dict[str, int | None]:
     return {
         "input_tokens": first("prompt_tokens", "input_tokens"),
         "output_tokens": first("completion_tokens", "output_tokens"),
-        "total_tokens": usage["total_tokens"],
+        "total_tokens": usage.get("total_tokens"),
         "cached_input_tokens": read.get("cached_tokens"),
         "text_input_tokens": read.get("text_tokens"),
         "audio_input_tokens": read.get("audio_tokens"),
@@ -91,7 +91,22 @@ def reported() -> list[tuple[Call, Call, Call]]:
     """Every 2xx call of any kind whose body reports tokens: the call, its row, the usage."""
     pairs = zip(calls(), rows(), strict=True)
     found = [(call, row, usage_of(call["response"])) for call, row in pairs if call["status"] < 300]
-    return [(call, row, usage) for call, row, usage in found if usage and usage.get("type") != "duration"]
+    return [each for each in found if each[2] and each[2].get("type") != "duration" and not is_zero(each[2])]
+
+
+def is_zero(usage: Call) -> bool:
+    return usage.get("type") != "duration" and not any(expected(usage).values())
+
+
+def test_zeros_alone_are_estimated_not_metered() -> None:
+    """One recorded response asked for two tools and says that it took no tokens for it."""
+    pairs = zip(calls(), rows(), strict=True)
+    zeros = [row for call, row in pairs if (usage := usage_of(call["response"])) and is_zero(usage)]
+    assert [(row["status"], row["reason"], row["total_tokens"]) for row in zeros] == [
+        ("unmetered", "usage_of_zero", None)
+    ]
+    assert zeros[0]["estimated_input_tokens"]
+    assert zeros[0]["estimated_output_tokens"]
 
 
 def test_every_reported_count_is_metered_to_the_token() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from oai_usage_pipeline.tables import STATUSES, TOKEN_COLUMNS
 from oai_usage_pipeline.usage.metering import LONGEST_NAME, UsageRecord, meter, meter_cut
-from oai_usage_pipeline_tests.usage.bodies import REQUEST, USAGE, chat
+from oai_usage_pipeline_tests.usage.bodies import DONE, REQUEST, USAGE, chat, chunk
 
 
 def tokens(record: UsageRecord) -> tuple[int | None, ...]:
@@ -144,7 +144,16 @@ METERED = {
     ),
     "no object": (chat().replace('"chat.completion"', '""'), "chat.completions", (10, 5, 15, None, None)),
     "only a total": (chat('{"total_tokens": 7}'), "chat.completions", (None, None, 7, None, None)),
-    "a zero": (chat('{"prompt_tokens": 0}'), "chat.completions", (0, None, None, None, None)),
+    "a zero beside a count": (
+        chat('{"prompt_tokens": 10, "completion_tokens": 0}'),
+        "chat.completions",
+        (10, 0, None, None, None),
+    ),
+    "zeros of what may cost nothing": (
+        RUN.replace("2", "0").replace("1", "0").replace("3", "0"),
+        "assistants",
+        (0, 0, 0, 0, None),
+    ),
     "null details": (
         chat('{"prompt_tokens": 1, "prompt_tokens_details": null}'),
         "chat.completions",
@@ -385,6 +394,33 @@ def test_an_answer_without_counts_has_an_honest_status(
     assert record.user_id == "u-1"
 
 
+ZERO = '{"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "prompt_tokens_details": '
+ZERO += '{"cached_tokens": 0, "audio_tokens": null}}'
+ZEROS = {
+    "chat": chat(ZERO),
+    "one zero": chat('{"prompt_tokens": 0}'),
+    "completions": '{"object": "text_completion", "choices": [{"text": "Hello"}], "usage": ' + ZERO + "}",
+    "Responses": RESPONSE
+    % ("completed", "null", '{"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}'),
+    "embeddings": EMBEDDINGS.replace("8", "0"),
+    "a stream": chunk() + chunk(ZERO, choices="[]") + DONE,
+}
+
+
+@pytest.mark.parametrize("response", ZEROS.values(), ids=ZEROS)
+def test_a_usage_of_nothing_but_zeros_is_no_measurement(response: str) -> None:
+    texts = {"messages": [{"content": "Hello world"}], "input": "Hello world", "prompt": "Hello world"}
+    record = meter(json.dumps(texts), response)
+    assert (record.status, record.reason, tokens(record)) == ("unmetered", "usage_of_zero", (None,) * 5)
+    assert record.estimated_input_tokens
+
+
+def test_zeros_of_a_failure_are_a_failure() -> None:
+    failed = RESPONSE % ("failed", '{"code": "server_error"}', '{"input_tokens": 0, "output_tokens": 0}')
+    record = meter(REQUEST, failed)
+    assert (record.status, record.reason, record.total_tokens) == ("failed", "server_error", None)
+
+
 def test_a_failed_response_with_usage_is_metered_and_says_so() -> None:
     record = meter(REQUEST, RESPONSE % ("failed", '{"code": "server_error"}', RESPONSES_USAGE))
     assert (record.status, record.reason, record.total_tokens) == ("metered", "server_error", 10)
@@ -532,7 +568,7 @@ _count = st.none() | st.integers(min_value=0, max_value=2**63 - 1)
 )
 def test_counts_come_back_exactly_as_reported(usage: dict[str, int | None]) -> None:
     record = meter(REQUEST, chat(json.dumps(usage)))
-    assert tokens(record)[:3] == tuple(
-        usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-    )
-    assert (record.status == "metered") == any(count is not None for count in usage.values())
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    is_told = any(usage.values())
+    assert tokens(record)[:3] == tuple(usage.get(name) if is_told else None for name in names)
+    assert record.status == ("metered" if is_told else "unmetered")

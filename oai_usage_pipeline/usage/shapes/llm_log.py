@@ -14,6 +14,7 @@ from typing import Any
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
+from oai_usage_pipeline.usage.answers import USAGE_OF_ZERO
 from oai_usage_pipeline.usage.metering import UsageRecord, meter_usage
 from oai_usage_pipeline.usage.operations import by_name
 from oai_usage_pipeline.usage.shapes.shape import KEPT, Call, Meter, either_case, name_of
@@ -60,9 +61,13 @@ def records_of(
     """
     operation = operation or by_name(_first(rows, "operationName"))
     counted = [row for row in rows if _has_tokens(row)]
-    for row in counted:
-        yield _metered(row, operation), row
-    if not counted:
+    told = [row for row in counted if any(row.get(name) for name in _COUNTS)] or counted[:1]
+    for row in told:
+        record = _metered(row, operation)
+        if record.reason == USAGE_OF_ZERO:
+            record = _with_estimates(record, _unmetered(rows, operation, meter))
+        yield record, row
+    if not told:
         yield _unmetered(rows, operation, meter), _named_row(rows)
 
 
@@ -99,6 +104,12 @@ def _metered(row: dict[str, Any], operation: str | None) -> UsageRecord:
         model=row.get("modelName"),
         response_id=row.get("requestId"),
         is_stream=row.get("isStreamCompletion"),
+    )
+
+
+def _with_estimates(record: UsageRecord, of: UsageRecord) -> UsageRecord:
+    return record._replace(
+        estimated_input_tokens=of.estimated_input_tokens, estimated_output_tokens=of.estimated_output_tokens
     )
 
 

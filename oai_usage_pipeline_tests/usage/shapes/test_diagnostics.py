@@ -230,6 +230,34 @@ def test_chunks_of_messages_belong_to_their_token_row() -> None:
     assert row_of(records(*chunks, llm_log())) == row_of(records(llm_log()))
 
 
+ZEROS = {"promptTokens": 0, "completionTokens": 0, "totalTokens": 0, "promptCachedTokens": 0}
+
+
+def test_a_token_row_of_zeros_is_no_measurement_and_estimated_by_the_messages() -> None:
+    chunks = [
+        chunk_log(1, requestMessages=message("Hello world", "user")),
+        chunk_log(2, responseMessages=message("Hello world")),
+    ]
+    row, alone = row_of(records(llm_log(**ZEROS), *chunks)), row_of(records(llm_log(**ZEROS)))
+    names = ("status", "reason", "total_tokens", "estimated_input_tokens", "estimated_output_tokens")
+    assert known(row, *names, "model", "response_id", "is_stream") == {
+        "status": "unmetered",
+        "reason": "usage_of_zero",
+        "total_tokens": None,
+        "estimated_input_tokens": 9,
+        "estimated_output_tokens": 2,
+        "model": "gpt-4o-2024-08-06",
+        "response_id": "chatcmpl-1",
+        "is_stream": True,
+    }
+    assert tuple(known(alone, *names).values()) == ("unmetered", "usage_of_zero", None, None, None)
+
+
+def test_a_chunk_of_zeros_without_a_number_is_no_call_beside_the_tokens() -> None:
+    row = row_of(records(llm_log(sequenceNumber=None, **ZEROS), llm_log()))
+    assert (row["status"], row["total_tokens"]) == ("metered", 15)
+
+
 def test_chunks_without_their_token_row_are_unmetered() -> None:
     row = row_of(records(chunk_log(1, requestMessages=[{"role": "user", "content": "Hi"}])))
     assert known(row, "event_shape", "request_id", "status", "reason", "total_tokens", "event_at") == {

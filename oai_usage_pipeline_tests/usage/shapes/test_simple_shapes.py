@@ -105,6 +105,16 @@ def test_a_missing_count_is_null_and_no_counts_are_no_usage() -> None:
     assert (row_of(nothing)["status"], row_of(nothing)["total_tokens"]) == ("unmetered", None)
 
 
+def test_zeros_alone_are_no_measurement() -> None:
+    row = row_of(METERED | {"promptTokens": "0", "responseTokens": 0, "totalTokens": 0})
+    assert known(row, "status", "reason", "input_tokens", "total_tokens") == {
+        "status": "unmetered",
+        "reason": "usage_of_zero",
+        "input_tokens": None,
+        "total_tokens": None,
+    }
+
+
 def test_contradicting_counts_are_kept_with_both_numbers() -> None:
     row = row_of(METERED | {"totalTokens": 16})
     assert (row["status"], row["total_tokens"]) == ("metered", 16)
