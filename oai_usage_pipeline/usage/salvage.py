@@ -11,6 +11,7 @@ from oai_usage_pipeline.usage.envelope import TRUNCATED, Part, open_envelope, op
 from oai_usage_pipeline.usage.metering import UsageRecord, meter_cut
 from oai_usage_pipeline.usage.shapes import Line, lines_of, lines_of_array, open_fields, shape_of
 from oai_usage_pipeline.usage.shapes.diagnostics import DIAGNOSTICS, lines_of_cut
+from oai_usage_pipeline.usage.shapes.shape import remarked
 
 _BODIES = ("Request", "Response", "request", "response")
 _CUT = Line(UsageRecord(status="unmetered", reason="truncated"))
@@ -40,9 +41,7 @@ def _remarked(lines: list[Line]) -> list[Line]:
     *others, last = lines or [_CUT]
     if any("truncated" in (line.record.reason or "") for line in (*others, last)):
         return [*others, last]
-    reasons = [last.record.reason, "truncated"]
-    record = last.record._replace(reason="; ".join(filter(None, reasons)))
-    return [*others, last._replace(record=record)]
+    return [*others, last._replace(record=remarked(last.record, "truncated"))]
 
 
 def _of_array(events: list[Any], part: Part) -> list[Line]:

@@ -91,7 +91,11 @@ def reported() -> list[tuple[Call, Call, Call]]:
     """Every 2xx call of any kind whose body reports tokens: the call, its row, the usage."""
     pairs = zip(calls(), rows(), strict=True)
     found = [(call, row, usage_of(call["response"])) for call, row in pairs if call["status"] < 300]
-    return [each for each in found if each[2] and each[2].get("type") != "duration" and not is_zero(each[2])]
+    return [
+        (call, row, usage)
+        for call, row, usage in found
+        if usage and usage.get("type") != "duration" and not is_zero(usage)
+    ]
 
 
 def is_zero(usage: Call) -> bool:

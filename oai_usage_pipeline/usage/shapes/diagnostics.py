@@ -14,7 +14,16 @@ from pydantic_core import from_json
 from oai_usage_pipeline.usage.columns import Envelope
 from oai_usage_pipeline.usage.metering import UsageRecord, meter
 from oai_usage_pipeline.usage.shapes import gateway_log, llm_log
-from oai_usage_pipeline.usage.shapes.shape import Fields, Line, Meter, Shape, alone, name_of, settled
+from oai_usage_pipeline.usage.shapes.shape import (
+    Fields,
+    Line,
+    Meter,
+    Shape,
+    alone,
+    name_of,
+    remarked,
+    settled,
+)
 
 MOST_RECORDS = 10_000
 """Silver rows that one event may make: a megabyte holds some 3,000 records, and more is no log."""
@@ -118,8 +127,9 @@ def _lines_of_llm(logged: _Logged, gateways: list[dict[str, Any]], meter: Meter)
 def _of_cut(line: Line) -> Line:
     """What is missing of an unmetered call is, for all we know, what was cut off."""
     record = line.record
-    others = [] if record.status == "unmetered" or not record.reason else [record.reason]
-    return line._replace(record=record._replace(reason="; ".join([*others, "truncated"])))
+    if record.status == "unmetered":
+        record = record._replace(reason=None)
+    return line._replace(record=remarked(record, "truncated"))
 
 
 def _line_of_gateway(fields: dict[str, Any], *, is_llm: bool) -> Line:

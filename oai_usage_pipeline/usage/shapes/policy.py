@@ -8,6 +8,8 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from oai_usage_pipeline.tables import TOKEN_COLUMNS
+from oai_usage_pipeline.usage.answers import RUN_STEP
 from oai_usage_pipeline.usage.columns import Envelope
 from oai_usage_pipeline.usage.metering import RETRIEVED, STORED, UsageRecord, meter_usage
 from oai_usage_pipeline.usage.operations import ASSISTANTS, BATCHES, CHAT_COMPLETIONS, RESPONSES, by_name
@@ -22,6 +24,7 @@ from oai_usage_pipeline.usage.shapes.shape import (
     Shape,
     name_of,
     reader,
+    remarked,
     settled,
     whole_ms,
 )
@@ -58,6 +61,8 @@ class PolicyContract(TypedDict, total=False):
     response: str | None
 
 
+VERSION = 1
+
 _USER_CLAIMS = ("oid", "sub", "upn", "preferred_username", "name")
 """Which claim names the user, the most lasting first: names change, object ids don't."""
 
@@ -77,15 +82,20 @@ def lines(envelope: Envelope, fields: Fields, meter: Meter) -> list[Line]:
     known = _read(fields)
     status_code = known.get("statusCode")
     record = _retrieved(_record(envelope, known, meter), known.get("method"), known.get("path"))
-    return [Line(settled(record, status_code), _call(known), envelope.EventTime)]
+    record = settled(record, status_code)
+    if known.get("recordVersion") != VERSION:
+        # Later versions only add fields, so what is known of them is read.
+        record = remarked(record, "record_version_unknown")
+    return [Line(record, _call(known), envelope.EventTime)]
 
 
 def _record(envelope: Envelope, known: dict[str, Any], meter: Meter) -> UsageRecord:
     operation = by_name(known.get("path")) or by_name(known.get("operationId"))
     record = meter(envelope.Request, envelope.Response, operation)
     usage = known.get("usage")
-    if usage is not None and record.status != "metered":
-        record = _with_usage(record, usage)
+    # What is polled or a part of something has no counts yet, or none of its own, wherever they stand.
+    if usage is not None and record.status != "pending" and record.object != RUN_STEP:
+        record = _with_usage(record, meter_usage(usage, operation=record.operation))
     elif record.reason == "response_missing":
         record = record._replace(status="unmetered", reason="bodies_not_logged")
     answered = record.model if record.model != record.request_model else None
@@ -97,30 +107,40 @@ def _record(envelope: Envelope, known: dict[str, Any], meter: Meter) -> UsageRec
     )
 
 
-def _with_usage(record: UsageRecord, usage: dict[str, Any]) -> UsageRecord:
+def _with_usage(record: UsageRecord, counted: UsageRecord) -> UsageRecord:
     """What the bodies tell, with the counts that the policy took from the answer before it logged it."""
-    counted = meter_usage(usage, operation=record.operation)
-    reasons = [counted.reason, record.reason if record.reason == "truncated" else None]
+    if record.status == "metered":
+        return remarked(record, *_differences(record, counted))
+    if counted.status == "unmetered" and record.status != "rejected":
+        return record
+    was_cut = ["truncated"] if record.reason == "truncated" else []
     counts = {name: value for name, value in counted._asdict().items() if value is not None}
-    return record._replace(
-        **counts
-        | {
-            "estimated_input_tokens": None,
-            "estimated_output_tokens": None,
-            "reason": "; ".join(each for each in reasons if each) or None,
-        }
-    )
+    estimates: dict[str, Any] = {"estimated_input_tokens": None, "estimated_output_tokens": None}
+    record = record._replace(**estimates | {"reason": None} | counts)
+    return remarked(record, *was_cut)
+
+
+def _differences(record: UsageRecord, counted: UsageRecord) -> list[str]:
+    """Where the answer's own counts, which hold, and those that the policy took from it say two things."""
+    if counted.status == "rejected":
+        return [f"usage: {counted.reason}"]
+    pairs = ((name, getattr(record, name), getattr(counted, name)) for name in TOKEN_COLUMNS)
+    return [
+        f"{name} {ours} != {theirs} in usage"
+        for name, ours, theirs in pairs
+        if None not in (ours, theirs) and ours != theirs
+    ]
 
 
 def _retrieved(record: UsageRecord, method: str | None, path: str | None) -> UsageRecord:
     """The method tells for certain what `metering` can only take from a request without a body."""
     if method is None or not _is_stored(record):
         return record
-    remarks = [each for each in (record.reason or "").split("; ") if each and each != RETRIEVED]
+    remarks = [each for each in (record.reason or "").split("; ") if each != RETRIEVED]
     is_retrieval = method.upper() == "GET" or (path or "").endswith("/cancel")
     if is_retrieval and record.status == "metered":
         remarks.append(RETRIEVED)
-    return record._replace(is_retrieval=is_retrieval, reason="; ".join(remarks) or None)
+    return remarked(record._replace(is_retrieval=is_retrieval, reason=None), *remarks)
 
 
 def _is_stored(record: UsageRecord) -> bool:

@@ -165,6 +165,12 @@ def settled(record: UsageRecord, status_code: int | None) -> UsageRecord:
     )
 
 
+def remarked(record: UsageRecord, *remarks: str) -> UsageRecord:
+    """The record with more to say in its reason; what it says already stays."""
+    reasons = (record.reason, *remarks)
+    return record._replace(reason="; ".join(filter(None, reasons)) or None)
+
+
 def whole_ms(milliseconds: float | None) -> int | None:
     """Milliseconds as a column holds them: gateways write fractions, which are cut."""
     return None if milliseconds is None else int(milliseconds)

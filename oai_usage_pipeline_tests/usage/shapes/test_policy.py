@@ -77,9 +77,61 @@ def test_the_model_that_answered_is_the_one_that_the_policy_names_not_the_one_as
     assert row_of(POLICY | {"model": "another"})["model"] == "gpt-4o-2024-08-06"
 
 
-def test_a_response_that_reports_counts_wins_over_the_usage_field() -> None:
-    row = row_of(POLICY | {"usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})
-    assert row["total_tokens"] == 15
+def test_a_response_that_reports_counts_wins_over_the_usage_field_and_both_are_named() -> None:
+    row = row_of(POLICY | {"usage": {"prompt_tokens": 1, "completion_tokens": 5, "total_tokens": 6}})
+    assert (row["status"], row["input_tokens"], row["total_tokens"]) == ("metered", 10, 15)
+    assert row["reason"] == "input_tokens 10 != 1 in usage; total_tokens 15 != 6 in usage"
+
+
+AGREEING: dict[str, Any] = {
+    "fewer counts": {"total_tokens": 15},
+    "nothing": {},
+    "another API's names": {"input_tokens": 10, "output_tokens": 5},
+}
+
+
+@pytest.mark.parametrize("usage", AGREEING.values(), ids=AGREEING)
+def test_a_usage_field_that_says_less_contradicts_nothing(usage: dict[str, Any]) -> None:
+    assert row_of(POLICY | {"usage": usage}) == row_of(POLICY)
+
+
+def test_a_usage_field_that_can_not_be_right_is_named_beside_the_response_s_counts() -> None:
+    row = row_of(POLICY | {"usage": {"prompt_tokens": -1}})
+    assert (row["status"], row["total_tokens"], row["reason"]) == ("metered", 15, "usage: tokens_negative")
+
+
+ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+@pytest.mark.parametrize("usage", [{}, ZERO])
+def test_a_usage_field_that_says_nothing_leaves_a_response_its_reason_and_estimate(
+    usage: dict[str, Any],
+) -> None:
+    row = row_of(POLICY | {"response": chunk() + DONE, "isStream": True, "usage": usage})
+    assert row == row_of(POLICY | {"response": chunk() + DONE, "isStream": True, "usage": None})
+    assert (row["status"], row["reason"]) == ("unmetered", "stream_without_usage")
+    assert row["estimated_output_tokens"]
+
+
+def test_a_record_without_bodies_and_a_usage_of_zeros_is_unmetered() -> None:
+    row = row_of(BODILESS | {"usage": ZERO})
+    assert (row["status"], row["reason"], row["total_tokens"]) == ("unmetered", "usage_of_zero", None)
+
+
+GROWING = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+
+
+@pytest.mark.parametrize("kind", ["response", "thread.run", "batch"])
+def test_the_usage_of_an_object_in_the_making_is_not_taken_from_the_usage_field_either(kind: str) -> None:
+    growing = json.dumps({"id": "x", "object": kind, "status": "in_progress", "usage": GROWING})
+    row = row_of(POLICY | {"response": growing, "path": "/openai/v1/x"})
+    assert (row["status"], row["reason"], row["total_tokens"]) == ("pending", "in_progress", None)
+
+
+def test_a_step_of_a_run_has_no_usage_of_its_own_in_the_usage_field_either() -> None:
+    step = json.dumps({"id": "step_1", "object": "thread.run.step", "status": "completed", "usage": GROWING})
+    row = row_of(POLICY | {"response": step, "path": "/openai/v1/threads/t/runs/r/steps/step_1"})
+    assert (row["status"], row["reason"], row["total_tokens"]) == ("unmetered", "no_usage_expected", None)
 
 
 def test_a_stream_whose_usage_the_policy_took_is_metered() -> None:
@@ -234,4 +286,16 @@ def test_a_stream_that_was_cut_before_usage_stays_unmetered() -> None:
 
 def test_a_later_version_with_more_fields_is_read_by_what_is_known() -> None:
     later = POLICY | {"recordVersion": 2, "cacheHit": True, "nested": {"api-key": KEY}}
-    assert row_of(later) == row_of(POLICY)
+    assert row_of(later) == row_of(POLICY) | {"reason": "record_version_unknown"}
+
+
+@pytest.mark.parametrize("version", [0, 2, -1, "1", 1.0, True, None, [1], {}])
+def test_a_version_that_is_not_known_is_a_remark(version: object) -> None:
+    row = row_of(POLICY | {"recordVersion": version})
+    assert (row["event_shape"], row["status"], row["total_tokens"]) == ("policy", "metered", 15)
+    assert row["reason"] == "record_version_unknown"
+
+
+def test_the_version_joins_what_else_there_is_to_say() -> None:
+    row = row_of(POLICY | {"recordVersion": 2, "response": chat(None), "usage": None})
+    assert (row["status"], row["reason"]) == ("unmetered", "usage_missing; record_version_unknown")
