@@ -18,18 +18,20 @@ from oai_usage_pipeline.tables import (
     ESTIMATE_COLUMNS,
     MONEY,
     TOKEN_BUCKETS,
+    UNPRICED_BUCKETS,
     USAGE_DIMENSIONS,
 )
 
 COUNTS = ("request_count", "unmetered_count", "estimated_count")
 QUANTITIES = (*BUCKETS.values(), *ESTIMATE_COLUMNS)
 MONEYS = ("cost", "estimated_cost")
-FIGURES = (*COUNTS, *QUANTITIES, "unpriced_quantity", *MONEYS)
+UNPRICED = tuple(UNPRICED_BUCKETS)
+FIGURES = (*COUNTS, *QUANTITIES, *UNPRICED, *MONEYS)
 """All that a statement adds up."""
 
 CONTRIBUTIONS: dict[str, pl.DataType] = {
     **{name: pl.String() for name in CHARGEBACK_DIMENSIONS},
-    **{name: pl.Int128() for name in (*COUNTS, *QUANTITIES, "unpriced_quantity")},
+    **{name: pl.Int128() for name in (*COUNTS, *QUANTITIES, *UNPRICED)},
     **dict.fromkeys(MONEYS, MONEY),
     "reasons": pl.List(pl.String()),
 }
@@ -44,8 +46,8 @@ def statement(
     """Rows of `CHARGEBACK_MONTHLY`, entry 'usage', of all gold rows of a month and all their cost rows.
 
     `gold` has its models `filled` as the cost rows have. Sums over all rows are those of gold, to the
-    token. `cost` adds up what is priced, null where nothing is; `unpriced_quantity` is what it lacks,
-    and `reason` why. Currencies are never added up.
+    token. `cost` adds up what is priced, null where nothing is; the columns `UNPRICED` are what it
+    lacks, each in its own unit, and `reason` why. Currencies are never added up.
     """
     return statement_of([contributions(gold, cost, subscriptions)], month)
 
@@ -67,7 +69,7 @@ def contributions(gold: pl.DataFrame, cost: pl.DataFrame, subscriptions: pl.Data
         pl.coalesce("currency", "main_currency").alias("currency"),
         *MONEYS,
         "reason",
-        unpriced_quantity=pl.when(pl.col("price_id").is_null()).then("quantity"),
+        *(_unpriced(column) for column in UNPRICED),
     )
     parts = [_reduced(attributed(each, subscriptions)) for each in (uses, costs)]
     return _added_up(parts)
@@ -78,7 +80,7 @@ def statement_of(parts: Sequence[pl.DataFrame], month: date) -> pl.DataFrame:
     sums = _added_up([_in_their_currency(_added_up(parts))])
     tokens = pl.sum_horizontal(*TOKEN_BUCKETS.values(), ignore_nulls=True)
     estimated = pl.sum_horizontal(*ESTIMATE_COLUMNS, ignore_nulls=True)
-    held = [_held(name) for name in (*QUANTITIES, "unpriced_quantity")]
+    held = [_held(name) for name in (*QUANTITIES, *UNPRICED)]
     return (
         sums.with_columns(
             usage_month=pl.lit(month),
@@ -96,6 +98,11 @@ def statement_of(parts: Sequence[pl.DataFrame], month: date) -> pl.DataFrame:
 
 def _joined(rows: pl.DataFrame, currencies: pl.DataFrame) -> pl.DataFrame:
     return rows.join(currencies, on=USAGE_DIMENSIONS, how="left", nulls_equal=True)
+
+
+def _unpriced(column: str) -> pl.Expr:
+    is_it = pl.col("bucket").is_in(UNPRICED_BUCKETS[column]) & pl.col("price_id").is_null()
+    return pl.when(is_it).then("quantity").alias(column)
 
 
 def _reduced(rows: pl.DataFrame) -> pl.DataFrame:

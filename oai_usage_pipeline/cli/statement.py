@@ -14,7 +14,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from oai_usage_pipeline.tables import ESTIMATE_COLUMNS, IDLE_CAPACITY, TOKEN_BUCKETS, UNATTRIBUTED
+from oai_usage_pipeline.tables import (
+    ESTIMATE_COLUMNS,
+    IDLE_CAPACITY,
+    TOKEN_BUCKETS,
+    UNATTRIBUTED,
+    UNPRICED_UNITS,
+)
 
 LAST_TEAMS = (UNATTRIBUTED, IDLE_CAPACITY)
 """Below the teams that are charged."""
@@ -90,7 +96,7 @@ def _line(row: dict[str, Any]) -> StatementLine:
         requests=_count(row["request_count"]),
         tokens=_count(_tokens(row, TOKEN_BUCKETS.values())),
         estimated=_share(row["estimated_share"]),
-        unpriced=_count(row["unpriced_quantity"] or None),
+        unpriced=_unpriced(row) or "-",
         currency=_plain(row["currency"]),
         cost=money(row["cost"]),
         estimated_cost=money(row["estimated_cost"]),
@@ -126,8 +132,8 @@ def _totals(statement: pl.DataFrame) -> Iterator[str]:
             part = _sums(statement.filter(pl.col("team") == team), "cost").get(currency)
             parts += [f"{team} {money(part)}"] if part else []
         yield ", of which ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:])
-    if unpriced := statement["unpriced_quantity"].sum():
-        yield f"Not in it: {unpriced:,} units (tokens, milliseconds, images or characters) without a price"
+    if unpriced := _unpriced({column: statement[column].sum() for column in UNPRICED_UNITS}):
+        yield f"Not in it: {unpriced} without a price"
     estimated = _total(statement, ESTIMATE_COLUMNS)
     if estimated:
         share = estimated / (estimated + _total(statement, TOKEN_BUCKETS.values()))
@@ -155,6 +161,11 @@ def _tokens(row: dict[str, Any], names: Iterable[str]) -> int | None:
 
 def _count(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
+
+
+def _unpriced(row: dict[str, Any]) -> str:
+    """Each unit by itself: a token and a second of audio make no sum."""
+    return ", ".join(f"{row[column]:,} {unit}" for column, unit in UNPRICED_UNITS.items() if row[column])
 
 
 def _share(value: float | None) -> str:

@@ -6,7 +6,7 @@ handle that was read from). What rows mean, and when to write them, does not.
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -114,6 +114,12 @@ class LakeTable:
         if lacks:
             handle.alter.add_columns(lacks)
 
+    @property
+    def _schema_mode(self) -> Literal["merge"] | None:
+        """How rows are written to a table with columns that today's contract no longer has: null in them."""
+        has = {field.name for field in self._handle.schema().fields}
+        return "merge" if has - self.contract.schema.keys() else None
+
     def _create_or_join(self) -> DeltaTable:
         """Two that make the same table at once: one wins, the other opens it."""
         try:
@@ -167,6 +173,7 @@ class LakeTable:
             self._handle,
             rows,
             mode="append",
+            schema_mode=self._schema_mode,
             writer_properties=_writer(self.contract),
             commit_properties=_commit(positions),
         )
@@ -178,6 +185,7 @@ class LakeTable:
             self._handle,
             rows,
             mode="overwrite",
+            schema_mode=self._schema_mode,
             writer_properties=_writer(self.contract),
             commit_properties=_commit(positions),
         )
@@ -194,6 +202,7 @@ class LakeTable:
             rows,
             mode="overwrite",
             predicate=f"{self.contract.day_column} = '{day}'",
+            schema_mode=self._schema_mode,
             writer_properties=_writer(self.contract),
             commit_properties=_commit(positions),
         )

@@ -18,7 +18,7 @@ from oai_usage_pipeline.charge.teams import by_team
 from oai_usage_pipeline.reconcile.reconciliation import Reconciliation
 from oai_usage_pipeline.reference.landing import Landed
 from oai_usage_pipeline.refresh.day import RefreshedDay
-from oai_usage_pipeline.tables import ESTIMATE_COLUMNS, TOKEN_BUCKETS, TableContract
+from oai_usage_pipeline.tables import ESTIMATE_COLUMNS, TOKEN_BUCKETS, UNPRICED_BUCKETS, TableContract
 
 Metadata = dict[str, Any]
 
@@ -110,7 +110,7 @@ def charged_state(statement: pl.DataFrame) -> Metadata:
         "request_count",
         "tokens",
         "estimated_tokens",
-        "unpriced_quantity",
+        *UNPRICED_BUCKETS,
         "currency",
         "cost",
         "estimated_cost",

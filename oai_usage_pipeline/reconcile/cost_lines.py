@@ -50,7 +50,7 @@ class _Side:
                 costs[row["currency"]] = costs.get(row["currency"], Decimal(0)) + row[column]
         if row["token_count"] is not None:
             self.tokens = (self.tokens or 0) + row["token_count"]
-        self.unpriced += row.get("unpriced_quantity") or 0
+        self.unpriced += row.get("unpriced_rows") or 0
 
     def merge(self, other: "_Side") -> None:
         """Take in another subject."""
@@ -192,7 +192,7 @@ def _money_tells(evidence: Evidence, our: _Side, their: _Side) -> Verdict | None
     if agree(evidence.ours or 0, evidence.theirs, evidence.tolerance):
         return None
     if evidence.missing > 0 and our.unpriced:
-        return Verdict(UNPRICED, f"{evidence.pair}, and {our.unpriced:,} of our units have no price")
+        return Verdict(UNPRICED, f"{evidence.pair}, and {our.unpriced:,} of our rows of cost have no price")
     if our.tokens and their.tokens and agree(our.tokens, their.tokens, evidence.tolerance):
         prices = (
             f"{_per_million(evidence.ours, our.tokens)} and {_per_million(evidence.theirs, their.tokens)}"

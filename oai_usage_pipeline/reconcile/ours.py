@@ -41,21 +41,21 @@ def our_usage(lake: Lake, first: date, last: date) -> pl.DataFrame:
 def our_costs(lake: Lake, first: date, last: date) -> pl.DataFrame:
     """Cost by `usage_date`, `model`, `currency`, `is_provisioned`.
 
-    `cost` and `estimated_cost` are null where no price is known; `unpriced_quantity` counts what has
-    none; `token_count` the tokens of all token buckets.
+    `cost` and `estimated_cost` are null where no price is known; `unpriced_rows` counts the rows of cost
+    that lack one, whatever their unit, idle hours included; `token_count` the tokens of all token buckets.
     """
     is_tokens = pl.col("bucket").is_in(list(TOKEN_BUCKETS))
-    is_unpriced = pl.col("price_id").is_null()
+    is_unpriced = pl.col("price_id").is_null() & pl.col("quantity").is_not_null()
     rows = _period(lake, USAGE_COST_HOURLY, first, last)
     return (
         rows.with_columns(
             # `provisioned`, and `provisioned_idle` for what nobody used: Azure charges both alike.
             is_provisioned=pl.col("bucket").str.starts_with("provisioned").fill_null(value=False),
             token_count=pl.when(is_tokens).then("quantity"),
-            unpriced_quantity=pl.when(is_unpriced).then("quantity"),
+            unpriced_rows=pl.when(is_unpriced).then(1),
         )
         .group_by("usage_date", "model", "currency", "is_provisioned")
-        .agg(_sum(each) for each in ("cost", "estimated_cost", "token_count", "unpriced_quantity"))
+        .agg(_sum(each) for each in ("cost", "estimated_cost", "token_count", "unpriced_rows"))
         .collect()
     )
 

@@ -11,6 +11,8 @@ from oai_usage_pipeline.tables.charge import (
     IDLE_CAPACITY,
     MONTH_CLOSINGS,
     UNATTRIBUTED,
+    UNPRICED_BUCKETS,
+    UNPRICED_UNITS,
     USAGE_COST_HOURLY,
 )
 from oai_usage_pipeline.tables.contract import FIRST_DATE, INSTANT, MONEY, TableContract
@@ -82,6 +84,8 @@ __all__ = [
     "TOKEN_USAGE_HOURLY",
     "UNATTRIBUTED",
     "UNIT_BUCKETS",
+    "UNPRICED_BUCKETS",
+    "UNPRICED_UNITS",
     "USAGE_COST_HOURLY",
     "USAGE_DIMENSIONS",
     "USAGE_EVENTS",

@@ -3,7 +3,7 @@
 import polars as pl
 
 from oai_usage_pipeline.tables.contract import INSTANT, MONEY, TableContract
-from oai_usage_pipeline.tables.gold import BUCKETS, DIMENSIONS
+from oai_usage_pipeline.tables.gold import BUCKETS, DIMENSIONS, TOKEN_BUCKETS
 from oai_usage_pipeline.tables.silver import ESTIMATE_COLUMNS
 
 USAGE_COST_HOURLY = TableContract(
@@ -36,6 +36,18 @@ UNATTRIBUTED = "unattributed"
 IDLE_CAPACITY = "idle capacity"
 """The team of provisioned hours that nobody used."""
 
+UNPRICED_BUCKETS: dict[str, tuple[str, ...]] = {
+    "unpriced_tokens": (*TOKEN_BUCKETS, "provisioned"),
+    "unpriced_audio_ms": ("audio_duration",),
+    "unpriced_image_count": ("image",),
+    "unpriced_character_count": ("character",),
+}
+"""Column of what has no price -> the buckets of cost that it adds up, one unit in each. Idle hours are in
+none: nobody used them, and their cost lacks a price, not a quantity."""
+
+UNPRICED_UNITS = dict(zip(UNPRICED_BUCKETS, ("tokens", "ms of audio", "images", "characters"), strict=True))
+"""The same columns' units, in words."""
+
 CHARGEBACK_DIMENSIONS = ("team", "cost_centre", "model", "currency")
 
 CHARGEBACK_MONTHLY = TableContract(
@@ -55,7 +67,7 @@ CHARGEBACK_MONTHLY = TableContract(
         "estimated_count": pl.Int64(),
         **{column: pl.Int64() for column in BUCKETS.values()},
         **{column: pl.Int64() for column in ESTIMATE_COLUMNS},
-        "unpriced_quantity": pl.Int64(),
+        **{column: pl.Int64() for column in UNPRICED_BUCKETS},
         "estimated_share": pl.Float64(),
         "cost": MONEY,
         "estimated_cost": MONEY,

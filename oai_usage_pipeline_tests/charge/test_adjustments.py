@@ -61,7 +61,7 @@ def test_a_corrected_price_moves_only_the_money() -> None:
 def test_a_price_that_was_missing_fills_in_what_was_unpriced() -> None:
     before, after = stated(USE, listed=[]), stated(USE)
     gone, new = adjustments(before, after, LATER).to_dicts()
-    assert (gone["currency"], gone["request_count"], gone["unpriced_quantity"]) == (None, -2, -1000)
+    assert (gone["currency"], gone["request_count"], gone["unpriced_tokens"]) == (None, -2, -1000)
     assert (new["currency"], new["request_count"], new["cost"]) == ("USD", 2, Decimal("0.0025"))
     assert {gone["reason"], new["reason"]} == {"price or attribution changed"}
 

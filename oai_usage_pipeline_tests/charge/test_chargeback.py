@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from oai_usage_pipeline.charge.attribution import attributed
 from oai_usage_pipeline.charge.chargeback import COUNTS, QUANTITIES, contributions, statement, statement_of
 from oai_usage_pipeline.charge.deployments import filled
-from oai_usage_pipeline.tables import BUCKETS, CHARGEBACK_MONTHLY, IDLE_CAPACITY, UNATTRIBUTED
+from oai_usage_pipeline.tables import (
+    BUCKETS,
+    CHARGEBACK_MONTHLY,
+    IDLE_CAPACITY,
+    UNATTRIBUTED,
+    UNPRICED_BUCKETS,
+)
 from oai_usage_pipeline_tests.charge.frames import (
+    END_OF_DAY,
     HOUR,
     MONTH,
     Row,
@@ -56,7 +63,7 @@ def test_a_statement_tells_calls_tokens_and_money_of_a_team_and_model() -> None:
     )
     assert (row["request_count"], row["unmetered_count"], row["estimated_count"]) == (9, 1, 1)
     assert (row["billed_input_tokens"], row["billed_output_tokens"]) == (2000, 100)
-    assert (row["billed_cached_input_tokens"], row["unpriced_quantity"]) == (None, None)
+    assert (row["billed_cached_input_tokens"], row["unpriced_tokens"]) == (None, None)
     assert (row["cost"], row["estimated_cost"]) == (Decimal("0.006"), Decimal("0.00175"))
     assert row["estimated_share"] == pytest.approx(700 / 2800)
     assert (row["usage_month"], row["entry"], row["entry_date"]) == (MONTH, "usage", None)
@@ -94,10 +101,36 @@ def test_attribution_keeps_rows_and_their_order() -> None:
 
 def test_what_has_no_price_stands_beside_the_cost_of_the_rest() -> None:
     [row] = stated({"billed_input_tokens": 1000, "billed_audio_input_tokens": 77})
-    assert (row["cost"], row["unpriced_quantity"], row["reason"]) == (Decimal("0.0025"), 77, "no_price")
+    assert (row["cost"], row["unpriced_tokens"], row["reason"]) == (Decimal("0.0025"), 77, "no_price")
     [row] = stated({"billed_input_tokens": 1000, "model": None}, listed=[])
-    assert (row["cost"], row["unpriced_quantity"], row["reason"]) == (None, 1000, "model_unknown")
+    assert (row["cost"], row["unpriced_tokens"], row["reason"]) == (None, 1000, "model_unknown")
     assert row["currency"] is None
+
+
+def test_quantities_of_different_units_are_never_added_up() -> None:
+    quantities = {
+        "billed_input_tokens": 1,
+        "billed_output_tokens": 2,
+        "billed_audio_ms": 40_000,
+        "billed_image_count": 5,
+        "billed_character_count": 600,
+    }
+    [row] = stated(quantities, listed=[])
+    assert {name: row[name] for name in UNPRICED_BUCKETS} == {
+        "unpriced_tokens": 3,
+        "unpriced_audio_ms": 40_000,
+        "unpriced_image_count": 5,
+        "unpriced_character_count": 600,
+    }
+
+
+def test_idle_units_without_a_price_are_no_unpriced_quantity_and_used_ones_are() -> None:
+    rows, known = gold({"billed_input_tokens": 10}), deployments(PTU | ONE_HOUR | {"valid_to": END_OF_DAY})
+    found = statement(filled(rows, known), costed(rows, prices(), known), subscriptions({}), MONTH)
+    idle, used = found.to_dicts()
+    assert (idle["team"], idle["reason"]) == (IDLE_CAPACITY, "no_price")
+    assert [idle[name] for name in UNPRICED_BUCKETS] == [None] * 4
+    assert [used[name] for name in UNPRICED_BUCKETS] == [10, None, None, None]
 
 
 def test_what_has_no_price_is_in_the_statements_only_currency() -> None:
@@ -119,7 +152,7 @@ def test_currencies_are_never_added_up_and_calls_are_counted_once() -> None:
     ]
     unpriced = use | {"region": "eastus", "billed_audio_input_tokens": 7}
     found = stated(use | {"region": "westeurope"}, unpriced, listed=listed)
-    assert [(row["currency"], row["unpriced_quantity"]) for row in found] == [("EUR", None), ("USD", 7)]
+    assert [(row["currency"], row["unpriced_tokens"]) for row in found] == [("EUR", None), ("USD", 7)]
     mixed: list[Row] = [{"currency": "EUR"}, {"bucket": "output"}]
     found = stated(use | {"billed_output_tokens": 1}, listed=mixed)
     assert [(row["currency"], row["request_count"], row["billed_input_tokens"]) for row in found] == [
@@ -138,7 +171,7 @@ def test_idle_capacity_is_a_line_of_its_own() -> None:
     idle, used = statement(filled(rows, known), costs, subscriptions({}), MONTH).to_dicts()
     assert (idle["team"], idle["cost"], idle["request_count"]) == (IDLE_CAPACITY, Decimal("37.5"), 0)
     assert (used["team"], used["cost"], used["request_count"]) == ("search", Decimal("12.5"), 1)
-    assert (used["billed_input_tokens"], used["unpriced_quantity"]) == (10, None)
+    assert (used["billed_input_tokens"], used["unpriced_tokens"]) == (10, None)
 
 
 def test_a_month_without_calls_has_no_lines() -> None:
@@ -149,7 +182,7 @@ def test_a_month_without_calls_has_no_lines() -> None:
 
 def test_a_count_beyond_64_bits_reads_the_ceiling_and_never_wraps() -> None:
     [row] = stated(*({"user_id": user, "billed_input_tokens": 2**63 - 1} for user in "ab"), listed=[])
-    assert (row["billed_input_tokens"], row["unpriced_quantity"]) == (2**63 - 1, 2**63 - 1)
+    assert (row["billed_input_tokens"], row["unpriced_tokens"]) == (2**63 - 1, 2**63 - 1)
 
 
 _count = st.none() | st.integers(0, 10**6)
@@ -188,8 +221,9 @@ def test_a_statement_adds_up_to_gold_and_cost_in_whatever_parts_it_is_made(uses:
         sums = [dict(each.drop_nulls().iter_rows()) for each in by_currency]
         nonzero = [{key: value for key, value in each.items() if value} for each in sums]
         assert nonzero[0] == nonzero[1], name
-    unpriced = costs.filter(pl.col("price_id").is_null())["quantity"].sum()
-    assert whole["unpriced_quantity"].sum() == unpriced
+    unpriced = costs.filter(pl.col("price_id").is_null())
+    for column, buckets in UNPRICED_BUCKETS.items():
+        assert whole[column].sum() == unpriced.filter(pl.col("bucket").is_in(buckets))["quantity"].sum()
     parts = [priced(*part, listed=MIXED) for part in (uses[cut:], uses[:cut])]
     known = subscriptions(*OWNERS)
     assert whole.equals(statement_of([contributions(*part, known) for part in parts], MONTH))

@@ -16,7 +16,7 @@ MONTH = date(2026, 3, 1)
 
 def statement(*rows: dict[str, Any]) -> pl.DataFrame:
     usual = {"usage_month": MONTH, "entry": "usage", "team": "search", "model": "gpt-4o", "currency": "USD"}
-    counts = {"request_count": 1, "unmetered_count": 0, "estimated_count": 0, "unpriced_quantity": 0}
+    counts = {"request_count": 1, "unmetered_count": 0, "estimated_count": 0}
     return pl.DataFrame([usual | counts | row for row in rows], schema=CHARGEBACK_MONTHLY.schema)
 
 
@@ -64,12 +64,12 @@ def test_a_statement_shows_what_it_lacks_and_who_nobody_answers_for(
     rows = statement(
         {"cost": Decimal("12.5"), "billed_input_tokens": 900, "estimated_input_tokens": 100},
         {"team": "unattributed", "cost": Decimal("2.5")},
-        {"team": "legal", "unpriced_quantity": 70, "reason": "no_price"},
+        {"team": "legal", "unpriced_tokens": 70, "unpriced_audio_ms": 1500, "reason": "no_price"},
     )
     show_statement(rows, "March")
     shown = capsys.readouterr().out
     assert "Total: 15.00 USD, of which unattributed 2.50" in shown
-    assert "70 units (tokens, milliseconds, images or characters) without a price" in shown
+    assert "Not in it: 70 tokens, 1,500 ms of audio without a price" in shown
     assert "100 estimated tokens, 10.00% of all" in shown
     assert [line.team for line in statement_lines(rows)][-1] == "unattributed"
 

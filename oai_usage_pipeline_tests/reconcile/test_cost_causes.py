@@ -79,7 +79,7 @@ def test_another_price_shows_when_the_tokens_agree(tmp_path: Path) -> None:
 def test_unpriced_usage_is_no_zero(tmp_path: Path) -> None:
     [line] = reconciled(tmp_path, CALLS, cost_rows=costs(CALLS, is_priced=False)).lines
     assert (line.cause, line.ours) == ("unpriced usage", None)
-    assert "ours none reported, theirs 0.045 USD, and 12,000 of our units have no price" in line.sentence
+    assert "ours none reported, theirs 0.045 USD, and 20 of our rows of cost have no price" in line.sentence
 
 
 def test_another_currency_is_not_compared_and_says_both_amounts(tmp_path: Path) -> None:

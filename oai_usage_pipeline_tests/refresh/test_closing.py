@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -50,6 +51,25 @@ def at_version(lake: Lake, version: int | None) -> pl.DataFrame:
     assert version is not None
     table = DeltaTable(lake.uri(CHARGEBACK_MONTHLY), version=version)
     return pl.scan_delta(table).collect().select(*CHARGEBACK_MONTHLY.schema).sort(pl.all())
+
+
+def test_a_table_made_when_all_units_were_added_up_still_opens_and_is_stated(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "older"))
+    now = CHARGEBACK_MONTHLY.schema
+    older = {name: kind for name, kind in now.items() if not name.startswith("unpriced_")}
+    rows = pl.DataFrame(
+        [{"usage_month": MARCH, "unpriced_quantity": 7}], schema={**older, "unpriced_quantity": pl.Int64()}
+    )
+    lake.table(replace(CHARGEBACK_MONTHLY, schema=dict(rows.schema))).append(rows, {})
+    books = Books(lake)
+    books.use(10, {"model": "unheard of", "billed_input_tokens": 5})
+    books.refresh()
+    [row] = lake.table(CHARGEBACK_MONTHLY).scan().collect().to_dicts()
+    assert (row["unpriced_tokens"], row["unpriced_quantity"]) == (5, None)
+    close_month(lake, MARCH, "Ada", APRIL_9)
+    books.use(11, {"model": "unheard of", "billed_input_tokens": 6})
+    books.refresh()
+    assert books.chargeback().select("entry", "unpriced_tokens").rows() == [("adjustment", 6), ("usage", 5)]
 
 
 def test_closing_records_who_when_and_what(books: Books) -> None:
@@ -281,10 +301,10 @@ def test_a_statement_reads_by_team_with_those_that_nobody_answers_for_last(adjus
     assert [line.team for line in lines] == ["search", "search", "unattributed"]
     assert (lines[0].cost, lines[0].tokens, lines[0].note) == ("2.50", "1,000,000", "")
     assert lines[1].note == "adjustment of 2026-04-09: late events"
-    assert (lines[2].model, lines[2].unpriced, lines[2].cost) == ("evil?[31m", "1,000,000", "-")
+    assert (lines[2].model, lines[2].unpriced, lines[2].cost) == ("evil?[31m", "1,000,000 tokens", "-")
     total, unpriced, estimated = statement_totals(adjusted.chargeback())
     assert total == "Total: 5.00 USD"
-    assert "1,000,000 units" in unpriced
+    assert "1,000,000 tokens" in unpriced
     assert "50 estimated tokens" in estimated
 
 
