@@ -14,6 +14,10 @@ from oai_usage_pipeline.tables import USAGE_EVENTS
 WINDOW_DAYS = 7
 REASONS_SHOWN = 10
 
+AS_IT_SHOULD_BE = {"unmetered": ("no_usage_expected",)}
+"""By status, the reasons with which nothing is wrong, such as moderations and lists of files, which have no
+usage to report: they are in no share of the status, neither counted nor in what it is a share of."""
+
 
 @dataclass(frozen=True)
 class StatusShare:
@@ -30,12 +34,17 @@ class StatusShare:
 
 
 def status_share(lake: Lake, status: str) -> StatusShare:
-    """The share of a status among events enqueued in the last seven days; raises NoTable."""
+    """The share of a status among events enqueued in the last seven days, but for `AS_IT_SHOULD_BE`.
+
+    Raises NoTable.
+    """
     table = lake.existing(USAGE_EVENTS)
     latest = pl.lit(max(table.days(), default="1970-01-01")).str.to_date()
     rows = table.scan().filter(pl.col("enqueued_date") > latest - timedelta(days=WINDOW_DAYS))
+    fine = (pl.col("status") == status) & pl.col("reason").is_in(AS_IT_SHOULD_BE.get(status, ()))
     by_reason = (
-        rows.group_by("status", pl.col("reason").fill_null("no reason given"))
+        rows.filter(~fine.fill_null(value=False))
+        .group_by("status", pl.col("reason").fill_null("no reason given"))
         .len()
         .sort("len", "reason", descending=[True, False])
         .collect()

@@ -4,6 +4,9 @@ Belongs here: figures, read without changing anything. Whether they are right is
 """
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 from oai_usage_pipeline.audit.accounting import AccountingShare, accounting_shares
 from oai_usage_pipeline.capture.backlog import backlog
@@ -46,12 +49,16 @@ class Status:
     accounting: list[AccountingShare]
 
     def as_dict(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return asdict(self)
+        """Plain data for JSON; money is text, since JSON's numbers are floats to most readers."""
+        return asdict(self, dict_factory=_plain)
 
 
-def status(source: Source, lake: Lake) -> Status:
-    """Ask the hub and the lake; raises SourceUnavailable or LakeUnavailable."""
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Decimal) else value for name, value in items}
+
+
+def status(source: Source, lake: Lake, now: datetime) -> Status:
+    """Ask the hub and the lake, as of `now`; raises SourceUnavailable or LakeUnavailable."""
     return Status(
         partitions=[
             PartitionStatus(
@@ -66,7 +73,7 @@ def status(source: Source, lake: Lake) -> Status:
             for each in backlog(source, lake)
         ],
         tables=table_statuses(lake),
-        accounting=accounting_shares(lake),
+        accounting=accounting_shares(lake, now),
     )
 
 

@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from oai_usage_pipeline.audit.accounting import AccountingShare
 
 
@@ -16,14 +19,20 @@ class _Line:
 
     what: str
     share: str
-    count: int
-    of: int
+    count: int | str
+    of: int | str
     unit: str
 
     @classmethod
     def of_share(cls, share: "AccountingShare") -> "_Line":
         text = "-" if share.share is None else f"{share.share:.1%}"
-        return cls(share.name, text, share.count, share.total, share.unit)
+        return cls(share.name, text, _amount(share.count), _amount(share.total), share.unit)
+
+
+def _amount(value: "int | Decimal") -> int | str:
+    from oai_usage_pipeline.cli.statement import money
+
+    return value if isinstance(value, int) else money(value)
 
 
 @click.command("status")
@@ -35,7 +44,7 @@ def command(as_json: bool) -> None:
 
     pipeline = Pipeline()
     with pipeline.source() as source:
-        found = status(source, pipeline.lake())
+        found = status(source, pipeline.lake(), datetime.now(UTC))
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
         return

@@ -4,12 +4,14 @@ Belongs here: which finding is shown at which asset. What is checked is in `audi
 read whole tables, so they run hourly and on demand, not in every live pass.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import dagster as dg
 
 from oai_usage_pipeline.audit import charges, invariants
-from oai_usage_pipeline.audit.accounting import accounting_shares
+from oai_usage_pipeline.audit.accounting import AccountingShare, accounting_shares
 from oai_usage_pipeline.audit.findings import Finding, Invariant
 from oai_usage_pipeline.audit.shares import status_share
 from oai_usage_pipeline.errors import NoTable
@@ -50,7 +52,10 @@ INVARIANTS: tuple[tuple[TableContract, Invariant], ...] = (
 
 SHARES = {
     "rejected": (0.05, "Events that no usage could be read from, as a share of the last seven days."),
-    "unmetered": (0.25, "Successful calls without reported usage, as a share of the last seven days."),
+    "unmetered": (
+        0.25,
+        "Successful calls that should report usage and don't, as a share of the last seven days.",
+    ),
 }
 """Share above which the check warns, by status."""
 
@@ -63,12 +68,12 @@ ACCOUNTING = {
     "unpriced": (
         0.0,
         USAGE_COST_HOURLY,
-        "What no price fits, as a share of all tokens and other units of the last seven days.",
+        "Tokens that no price fits, as a share of those of the last seven days, and so of each other unit.",
     ),
     "unattributed": (
         0.01,
         CHARGEBACK_MONTHLY,
-        "Calls of subscriptions that nobody owns, as a share of those of the last seven days.",
+        "Calls that no team answers for, and their cost, as shares of those of the last seven days.",
     ),
 }
 """Share above which the check warns, and the asset it is shown at, by what is not accounted for."""
@@ -115,20 +120,30 @@ def _accounting_check(
 ) -> dg.AssetChecksDefinition:
     @dg.asset_check(name=f"{name}_share", asset=contract.name, description=description)
     def check(pipeline: Pipeline) -> dg.AssetCheckResult:
-        shares = {each.name: each for each in accounting_shares(pipeline.lake())}
-        if name not in shares:
-            return NOTHING_YET
-        found = shares[name]
-        share = found.share or 0.0
-        return dg.AssetCheckResult(
-            passed=share <= limit,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"{found.count:,} of {found.total:,} {found.unit} are {name} "
-            f"({share:.1%}; limit {limit:.0%})",
-            metadata={found.unit: found.total, name: found.count, "share": share},
-        )
+        shares = accounting_shares(pipeline.lake(), datetime.now(UTC))
+        found = [each for each in shares if each.name == name]
+        return accounting_result(found, limit) if found else NOTHING_YET
 
     return check
+
+
+def accounting_result(found: Sequence[AccountingShare], limit: float) -> dg.AssetCheckResult:
+    """The check of all shares of one name: any of its units beyond the limit is one too many."""
+    name = found[0].name
+    described = (f"{each.count:,} of {each.total:,} {each.unit} ({each.share or 0:.1%})" for each in found)
+    return dg.AssetCheckResult(
+        passed=all((each.share or 0.0) <= limit for each in found),
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{', '.join(described)} are {name} (limit {limit:.0%})",
+        metadata={
+            **{f"{name} {each.unit}": _metadata(each.count) for each in found},
+            **{f"all {each.unit}": _metadata(each.total) for each in found},
+        },
+    )
+
+
+def _metadata(value: int | Decimal) -> int | str:
+    return value if isinstance(value, int) else str(value)
 
 
 CHECKS: list[dg.AssetChecksDefinition] = [
