@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from oai_usage_pipeline.audit.accounting import AccountingShare, accounting_shares
+from oai_usage_pipeline.audit.assumptions import assumed_deployments
 from oai_usage_pipeline.capture.backlog import backlog
 from oai_usage_pipeline.capture.source import Source
 from oai_usage_pipeline.errors import NoTable
@@ -47,6 +48,7 @@ class Status:
     partitions: list[PartitionStatus]
     tables: list[TableStatus]
     accounting: list[AccountingShare]
+    assumptions: list[str]
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for JSON; money is text, since JSON's numbers are floats to most readers."""
@@ -74,6 +76,7 @@ def status(source: Source, lake: Lake, now: datetime) -> Status:
         ],
         tables=table_statuses(lake),
         accounting=accounting_shares(lake, now),
+        assumptions=[each for each in (assumed_deployments(lake),) if each],
     )
 
 

@@ -70,7 +70,7 @@ def _found(known: Sequence[Row], deployment: str | None, model: str | None, at: 
     fitting = [
         (_rank(row), number)
         for number, row in enumerate(known)
-        if row["deployment"] in (deployment, ANY) and _is_model(row["model"], model) and holds(row, at)
+        if row["deployment"] in (deployment, ANY) and _is_models(row, model) and holds(row, at)
     ]
     best = min(fitting, default=None)
     if best is None:
@@ -83,6 +83,13 @@ def _found(known: Sequence[Row], deployment: str | None, model: str | None, at: 
 
 def _rank(row: Row) -> tuple[bool, bool]:
     return row["deployment"] == ANY, row["model"] is None
+
+
+def _is_models(row: Row, model: str | None) -> bool:
+    """Whether a row holds for calls of a model; a row of any deployment names none for a call without."""
+    if model is None and row["deployment"] == ANY:
+        return row["model"] is None
+    return _is_model(row["model"], model)
 
 
 def _is_model(named: str | None, model: str | None) -> bool:

@@ -53,3 +53,5 @@ def command(as_json: bool) -> None:
     show("Partitions of the hub", found.partitions)
     show("Tables of the lake", found.tables)
     show("Not fully accounted for, last 7 days", [_Line.of_share(each) for each in found.accounting])
+    for assumption in found.assumptions:
+        click.echo(assumption)

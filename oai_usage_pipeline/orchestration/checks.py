@@ -12,6 +12,7 @@ import dagster as dg
 
 from oai_usage_pipeline.audit import charges, invariants
 from oai_usage_pipeline.audit.accounting import AccountingShare, accounting_shares
+from oai_usage_pipeline.audit.assumptions import assumed_deployments
 from oai_usage_pipeline.audit.findings import Finding, Invariant
 from oai_usage_pipeline.audit.shares import status_share
 from oai_usage_pipeline.errors import NoTable
@@ -20,6 +21,7 @@ from oai_usage_pipeline.orchestration.metadata import check_result
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.tables import (
     CHARGEBACK_MONTHLY,
+    DEPLOYMENTS,
     OPENAI_EVENTS,
     TOKEN_USAGE_HOURLY,
     USAGE_COST_HOURLY,
@@ -146,8 +148,24 @@ def _metadata(value: int | Decimal) -> int | str:
     return value if isinstance(value, int) else str(value)
 
 
+@dg.asset_check(
+    name="deployments_are_named",
+    asset=DEPLOYMENTS.name,
+    description="Somebody has said how deployments are sold: usage isn't priced by an assumption.",
+)
+def deployments_are_named(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """A warning only: where all deployments are global, the assumption is right."""
+    assumption = assumed_deployments(pipeline.lake())
+    return dg.AssetCheckResult(
+        passed=assumption is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=assumption or "Usage, if any, is priced by deployments that deployments.csv names.",
+    )
+
+
 CHECKS: list[dg.AssetChecksDefinition] = [
     *(_invariant_check(contract, invariant) for contract, invariant in INVARIANTS),
     *(_share_check(status, limit, description) for status, (limit, description) in SHARES.items()),
     *(_accounting_check(name, *rest) for name, rest in ACCOUNTING.items()),
+    deployments_are_named,
 ]

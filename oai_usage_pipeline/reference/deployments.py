@@ -17,6 +17,10 @@ FILE = "deployments.csv"
 ALL_OTHERS = "*"
 """The deployment of the row that holds for every deployment without one of its own."""
 
+SOLD_BY_REGION = ("whisper*", "tts*", "dall-e-3*")
+"""Models that are deployed by region: Azure's list has lower, global prices for them too, which would be taken
+for calls that never had them."""
+
 
 class DeploymentRow(Validity):
     """One row: a deployment by its exact name, or `*` for all others, and its type.
@@ -77,6 +81,12 @@ def read_deployments(folder: Path) -> pl.DataFrame:
 
 
 def default_deployments() -> pl.DataFrame:
-    """One row: every deployment is a GlobalStandard one, always."""
-    row = {"deployment": ALL_OTHERS, "deployment_type": "GlobalStandard"}
-    return pl.DataFrame([row], schema=DEPLOYMENTS.schema)
+    """Every deployment is a GlobalStandard one, always, but for models that are deployed by region."""
+    rows = [
+        {"deployment": ALL_OTHERS, "deployment_type": "GlobalStandard"},
+        *(
+            {"deployment": ALL_OTHERS, "model": model, "deployment_type": "Standard"}
+            for model in SOLD_BY_REGION
+        ),
+    ]
+    return pl.DataFrame(rows, schema=DEPLOYMENTS.schema)

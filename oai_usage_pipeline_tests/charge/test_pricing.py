@@ -192,6 +192,17 @@ def test_a_deployments_row_of_a_model_holds_for_its_versions_and_no_other_model(
     assert rows["deployment_type"].to_list() == ["DataZoneStandard", "DataZoneStandard", "Standard"]
 
 
+def test_a_row_of_any_deployment_and_one_model_gives_no_other_call_its_model() -> None:
+    known = deployments({}, {"deployment_type": "Standard", "model": "whisper"})
+    rows = costed(
+        gold(*({"billed_input_tokens": 1, "model": model} for model in (None, "whisper"))), prices(), known
+    )
+    assert rows.select("model", "deployment_type").rows() == [
+        (None, "GlobalStandard"),
+        ("whisper", "Standard"),
+    ]
+
+
 def test_a_deployment_changes_its_type_at_its_hour() -> None:
     known = deployments(
         {"deployment": "chat", "valid_to": HOUR},

@@ -1,23 +1,57 @@
 """What `deployments.csv` may hold, and what holds without it."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from oai_usage_pipeline.reference.deployments import FILE, read_deployments
+from oai_usage_pipeline.reference.prices import price_rows
 from oai_usage_pipeline.tables import DEPLOYMENT_TYPES, DEPLOYMENTS
+from oai_usage_pipeline_tests.charge.frames import costed, gold
 from oai_usage_pipeline_tests.reference.writing import refusal, write
 
 HEADER = "deployment,model,deployment_type,ptu_count,capacity_tokens_per_hour,valid_from"
+LATE = datetime(2026, 7, 1, tzinfo=UTC)
 SINCE = ",2026-03-01"
 
 
-def test_without_a_file_every_deployment_is_global_standard(tmp_path: Path) -> None:
+def test_without_a_file_every_deployment_is_global_standard_but_for_models_sold_by_region(
+    tmp_path: Path,
+) -> None:
     rows = read_deployments(tmp_path)
     assert dict(rows.schema) == DEPLOYMENTS.schema
     assert [{k: v for k, v in row.items() if v is not None} for row in rows.to_dicts()] == [
-        {"deployment": "*", "deployment_type": "GlobalStandard"}
+        {"deployment": "*", "deployment_type": "GlobalStandard"},
+        *(
+            {"deployment": "*", "model": model, "deployment_type": "Standard"}
+            for model in ("whisper*", "tts*", "dall-e-3*")
+        ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "column", "reason"),
+    [
+        ("gpt-4o-2024-08-06", "billed_input_tokens", None),
+        ("tts", "billed_character_count", None),
+        ("tts-1-hd", "billed_character_count", "region_unknown"),
+        ("whisper-001", "billed_audio_ms", "no_price"),
+        ("whisper", "billed_audio_ms", "region_unknown"),
+        ("dall-e-3", "billed_image_count", "region_unknown"),
+        ("gpt-4o-mini-tts", "billed_audio_output_tokens", None),
+    ],
+)
+def test_without_a_file_what_is_sold_by_region_has_a_price_only_where_every_region_has_one(
+    tmp_path: Path, model: str, column: str, reason: str | None
+) -> None:
+    [row] = costed(
+        gold({"model": model, column: 1000, "hour_at": LATE}),
+        price_rows(tmp_path),
+        read_deployments(tmp_path),
+    ).to_dicts()
+    assert row["reason"] == reason
+    assert (row["cost"] is None) == (reason is not None)
 
 
 @pytest.mark.parametrize("kind", DEPLOYMENT_TYPES)
