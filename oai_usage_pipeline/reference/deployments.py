@@ -18,8 +18,8 @@ ALL_OTHERS = "*"
 """The deployment of the row that holds for every deployment without one of its own."""
 
 SOLD_BY_REGION = ("whisper*", "tts*", "dall-e-3*")
-"""Models that are deployed by region: Azure's list has lower, global prices for them too, which would be taken
-for calls that never had them."""
+"""Models that are deployed by region: Azure's list has lower, global prices for them too, which would be
+taken for calls that never had them."""
 
 
 class DeploymentRow(Validity):

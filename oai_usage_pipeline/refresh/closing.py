@@ -13,10 +13,11 @@ from oai_usage_pipeline.refresh.chargeback import CHARGEBACK_MONTHLY_DERIVATION
 from oai_usage_pipeline.refresh.closings import ATTEMPTS, Action, Closing, begin, closings_of, finish_begun
 from oai_usage_pipeline.refresh.cost import USAGE_COST_HOURLY_DERIVATION
 from oai_usage_pipeline.refresh.day import stale_days
-from oai_usage_pipeline.refresh.derivation import Derivation
+from oai_usage_pipeline.refresh.derivation import Derivation, day_of
 from oai_usage_pipeline.refresh.gold import TOKEN_USAGE_HOURLY_DERIVATION
 from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
 from oai_usage_pipeline.refresh.statement import days_of, end_of
+from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY
 
 _SOURCES: tuple[Derivation[Any], ...] = (
     USAGE_EVENTS_DERIVATION,
@@ -36,7 +37,8 @@ def month_of(text: str) -> date:
 def close_month(lake: Lake, month: date, by: str, now: datetime) -> Closing:
     """Close a month (its first day): its statement stands, and only gains dated adjustments from now on.
 
-    Raises ConfigurationError when the month isn't over (UTC), is closed already, or isn't up to date.
+    Raises ConfigurationError when the month isn't over (UTC), is closed already, isn't up to date, or has
+    no row in chargeback: then it is hardly the month that was meant.
     After a crash the same call finishes what was begun.
     """
     _named(by, "who closes it", "--by")
@@ -47,6 +49,7 @@ def close_month(lake: Lake, month: date, by: str, now: datetime) -> Closing:
     if closed := closings_of(lake, month):
         raise _closed_already(closed[-1])
     _up_to_date(lake, month, (*_SOURCES, CHARGEBACK_MONTHLY_DERIVATION))
+    _used(lake, month)
     return _carry_out(lake, month, "closed", by, None, now)
 
 
@@ -111,6 +114,14 @@ def _over(month: date, now: datetime) -> None:
         raise ConfigurationError(
             f"{month:%Y-%m} isn't over: it ends at {end_of(month):%Y-%m-%d %H:%M} UTC, and it is "
             f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        )
+
+
+def _used(lake: Lake, month: date) -> None:
+    if day_of(lake.table(CHARGEBACK_MONTHLY), month.isoformat()).limit(1).collect().is_empty():
+        raise ConfigurationError(
+            f"Nothing was used in {month:%Y-%m}: is it the month you mean? A month without a line in "
+            f"{CHARGEBACK_MONTHLY.name} can't be closed"
         )
 
 

@@ -21,8 +21,8 @@ from oai_usage_pipeline.errors import ConfigurationError, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.closing import close_month, month_of, restate_month
 from oai_usage_pipeline.refresh.closings import Closing, begin, closings_of, finish_begun, move_statement
-from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY, MONTH_CLOSINGS, PRICES
-from oai_usage_pipeline_tests.charge.frames import prices
+from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY, MONTH_CLOSINGS, PRICES, TOKEN_USAGE_HOURLY
+from oai_usage_pipeline_tests.charge.frames import gold, prices
 from oai_usage_pipeline_tests.refresh.books import APRIL_9, MARCH, Books
 
 USE = {"billed_input_tokens": 1_000_000}
@@ -118,10 +118,14 @@ def test_an_open_month_cant_be_restated(books: Books) -> None:
         restate_month(books.lake, MARCH, "Ada", "why not", APRIL_9)
 
 
-def test_a_month_without_any_usage_can_be_closed(books: Books) -> None:
-    closing = close_month(books.lake, date(2026, 2, 1), "Ada", APRIL_9)
-    assert closing.chargeback_version is not None
-    assert books.rows(MONTH_CLOSINGS).select("request_count", "cost").rows() == [(0, None)]
+@pytest.mark.parametrize("month", [date(2019, 3, 1), date(2026, 2, 1)])
+def test_a_month_without_any_usage_is_not_closed(books: Books, month: date) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"Nothing was used in {month:%Y-%m}: is it the month you mean"
+    ):
+        close_month(books.lake, month, "Ada", APRIL_9)
+    assert closings_of(books.lake, month) == []
+    assert books.rows(MONTH_CLOSINGS).is_empty()
 
 
 def test_restating_replaces_usage_and_adjustments_and_keeps_the_old_statement(adjusted: Books) -> None:
@@ -263,6 +267,10 @@ def test_of_two_who_close_at_once_one_does_and_the_other_is_told(books: Books) -
 
 def test_several_months_are_closed_at_once(books: Books) -> None:
     months = [date(2025, month, 1) for month in range(1, 6)]
+    uses = [gold({"hour_at": datetime(2025, month.month, 3, tzinfo=UTC), **USE}) for month in months]
+    for rows in uses:
+        books.lake.table(TOKEN_USAGE_HOURLY).replace_day(rows["usage_date"][0].isoformat(), rows, {})
+    books.refresh()
     with ThreadPoolExecutor(5) as pool:
         done = list(pool.map(lambda month: close_month(books.lake, month, "Ada", APRIL_9), months))
     assert [each.usage_month for each in done] == months
