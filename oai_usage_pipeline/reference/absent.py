@@ -43,11 +43,10 @@ FILES: tuple[tuple[str, TableContract, FilesRows], ...] = (
 
 def absent_files(lake: Lake, folder: Path) -> Iterator[str]:
     """For each file that is gone while its rows stand: folder, file, number of rows, and what to do."""
-    for name, contract, rows_of_file in FILES:
-        if (folder / name).exists():
-            continue
-        count = rows_of_file(_rows(lake, contract)).height
-        if count:
+    absent = [each for each in FILES if not (folder / each[0]).exists()]
+    tables = {name: _rows(lake, each) for name, each in {each.name: each for _, each, _ in absent}.items()}
+    for name, contract, rows_of_file in absent:
+        if count := rows_of_file(tables[contract.name]).height:
             yield _sentence(folder, name, contract, count)
 
 

@@ -1,5 +1,6 @@
 """Prices from files: the user's own win, and what is wrong with a file is said with its place."""
 
+import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from oai_usage_pipeline.charge.matching import Use, matches
-from oai_usage_pipeline.reference.prices import price_rows
+from oai_usage_pipeline.reference.prices import SHIPPED, price_rows, retail_prices, retail_rows
 from oai_usage_pipeline.tables import PRICES
 from oai_usage_pipeline_tests.reference.writing import refusal, write
 
@@ -201,3 +202,25 @@ def test_a_refreshed_file_stands_in_for_the_shipped_one(tmp_path: Path) -> None:
     write(tmp_path, "prices.retail.csv", "# made by a command", HEADER, PLAIN)
     rows = price_rows(tmp_path)
     assert rows["price_id"].to_list() == ["retail:gpt-4.1:GlobalStandard:*:input:always"]
+
+
+def test_a_file_of_retail_prices_is_checked_once_and_gives_the_same_rows(tmp_path: Path) -> None:
+    copy = tmp_path / "prices.retail.csv"
+    copy.write_bytes(SHIPPED.read_bytes())
+    first = retail_rows(copy)
+    assert retail_rows(copy) is first
+    assert first.equals(price_rows(tmp_path / "nowhere"))
+    assert first.height == len(retail_prices(SHIPPED))
+
+
+def test_a_file_of_the_same_size_and_time_with_other_bytes_is_read_anew(tmp_path: Path) -> None:
+    header = "model,deployment_type,bucket,unit,price,currency"
+    path = write(tmp_path, "prices.retail.csv", header, "gpt-4o,GlobalStandard,input,1M tokens,2,USD")
+    before = path.stat()
+    assert price_rows(tmp_path)["price"].to_list() == [Decimal(2)]
+    write(tmp_path, "prices.retail.csv", header, "gpt-4o,GlobalStandard,input,1M tokens,3,USD")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert price_rows(tmp_path)["price"].to_list() == [Decimal(3)]
+    write(tmp_path, "prices.retail.csv", header, "gpt-4o,GlobalStandard,input,1M tokens,x,USD")
+    for _ in range(2):
+        assert "expected a number" in refusal(price_rows, tmp_path)
