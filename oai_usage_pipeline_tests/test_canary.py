@@ -14,6 +14,9 @@ from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
 from oai_usage_pipeline_tests.running_broker import send as send_bodies
 
 KEY = "canary0123456789abcdef0123456789"
+LOGGED_AS_ID = "ca7a2f0123456789abcdef0123456789"
+"""A key of the gateway's form, logged by mistake where the subscription's id belongs."""
+
 PEPPER = "canary-pepper-never-written"
 
 
@@ -91,6 +94,21 @@ EVENTS = {
     "in a message that would spoil its record": diagnostics(
         f"Authorization: Bearer {KEY}", "my api-key: ", {"Api-Key": [KEY]}
     ),
+    "as the id of a subscription": json.dumps(
+        POLICY | {"subscriptionId": LOGGED_AS_ID, "request": f"my key: {LOGGED_AS_ID}", "x": LOGGED_AS_ID}
+    ).encode(),
+    "as the id in a metered record": json.dumps(METERED | {"subscriptionId": LOGGED_AS_ID.upper()}).encode(),
+    "as the id in an array": json.dumps([METERED | {"subscriptionId": LOGGED_AS_ID}, 7]).encode(),
+    "as the id in diagnostics": diagnostics("/x", LOGGED_AS_ID, {"apimSubscriptionId": LOGGED_AS_ID}),
+    "as the id in a record that was cut": json.dumps(
+        POLICY | {"subscriptionId": LOGGED_AS_ID, "request": LOGGED_AS_ID, "response": "x" * 99}
+    ).encode()[:-50],
+    "as the id in no known shape": json.dumps({"subscriptionId": LOGGED_AS_ID, "x": 1}).encode(),
+    "as a subscription's two keys": json.dumps(
+        POLICY | {"subscription": {"primaryKey": KEY, "secondaryKey": KEY.upper()}, "response": KEY}
+    ).encode(),
+    "in a header of a function": envelope("", headers={"x-functions-key": KEY}, request=KEY),
+    "by its name in a text": envelope("", request=json.dumps({"primaryKey": KEY}), response=KEY),
     "in an array of events": json.dumps([CAMEL_CASE, json.loads(envelope()), METERED]).encode(),
 }
 
@@ -135,7 +153,7 @@ def test_no_byte_that_was_written_holds_a_key_or_the_pepper(written: dict[str, b
     assert any(name.endswith(".parquet") for name in written)
     assert any("_delta_log" in name for name in written)
     assert any("dagster/" in name for name in written)
-    for canary in (KEY, KEY[:20], KEY.upper(), PEPPER):
+    for canary in (KEY, KEY[:20], KEY.upper(), LOGGED_AS_ID, LOGGED_AS_ID[:20], LOGGED_AS_ID.upper(), PEPPER):
         for form in (canary.encode(), canary.encode("utf-16-le")):
             assert [name for name, found in written.items() if form in found] == []
 

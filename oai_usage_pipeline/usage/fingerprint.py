@@ -64,11 +64,6 @@ class KeyFingerprint:
             self._without_named(sealed) if properties or names_key(request) or names_key(response) else sealed
         )
 
-    def scrub(self, text: str, key: str) -> str:
-        """`text` with `key` replaced by its fingerprint wherever it occurs, as `searched_forms` has it."""
-        mark, forms = self._known(key)
-        return _without(text, forms, mark)
-
     def scrub_unreadable(self, body: bytes) -> bytes:
         """`body` with the key of every key-like field replaced, everywhere, by its fingerprint.
 

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
+from oai_usage_pipeline.usage.key_looks import is_credential
 from oai_usage_pipeline.usage.key_search import SPACE, key_values, names_key
 
 SHORTEST_CREDENTIAL = 8
@@ -25,8 +26,6 @@ _WORD = re.compile(
     re.VERBOSE,
 )
 _TEXT_TOKEN = re.compile(rf"(?<!\\)[\w+/=.\-~]{{{SHORTEST_CREDENTIAL},}}", re.ASCII)
-# Eight letters and digits in a row, both of them: no word, no model's name, no number such as 1e-07.
-_CREDENTIAL = re.compile(r"(?=[0-9A-Za-z]{8})(?=[A-Za-z]{0,64}[0-9])(?=[0-9eE]{0,64}[A-DF-Za-df-z])")
 
 
 def scrub_key_fields(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
@@ -83,9 +82,11 @@ def _scrub(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
     replaced: list[bytes] = []
     keys: dict[bytes, bytes] = {}
     done = 0
-    for start, end, escapes, quote in key_values(body):
+    for start, end, escapes, quote, is_key in key_values(body):
         raw = body[start:end]
         key = _unescaped(raw, escapes)
+        if not is_key(key):
+            continue
         mark = fingerprint(key).encode()
         replaced += (body[done:start], quote, mark, quote)
         done = end
@@ -100,12 +101,13 @@ def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, 
     replaced: list[bytes] = []
     done = 0
     for value in key_values(body):
-        if word := _WORD.fullmatch(body, value.start, value.end):
+        word = _WORD.fullmatch(body, value.start, value.end)
+        if word and value.is_key(word["word"].decode()):
             key = word["word"].decode()
             mark = fingerprint(key)
             replaced += (body[done : word.start("word")], mark.encode())
             done = word.end("word")
-            if mark != key and _CREDENTIAL.search(key):
+            if mark != key and is_credential(key):
                 found[key] = mark
     return b"".join((*replaced, body[done:])).decode("utf-8", "surrogatepass") if replaced else text
 

@@ -14,7 +14,8 @@ from oai_usage_pipeline.usage.key_fields import (
     searched_forms,
     without_words,
 )
-from oai_usage_pipeline.usage.key_search import names_key
+from oai_usage_pipeline.usage.key_looks import Judge, is_any
+from oai_usage_pipeline.usage.key_search import judge_of
 
 _SCHEME = re.compile(r"(?:bearer|basic)\s+", re.IGNORECASE)
 _PAIR_VALUE = re.compile("values?", re.IGNORECASE)
@@ -32,31 +33,39 @@ def scrub_object(text: str, fingerprint: Callable[[str], str]) -> str:
             marks.update(dict.fromkeys(searched_forms(bare), fingerprint(bare)))
         return f"{scheme[0] if scheme else ''}{fingerprint(bare)}"
 
-    def without_named(value: object, *, named: bool) -> object:
+    def without_named(value: object, judge: Judge | None) -> object:
         if isinstance(value, dict):
-            pair = any(_is_key_name(each) for each in value.values())
+            pair = next(filter(None, map(_judge_of_value, value.values())), None)
             return {
-                name: without_named(each, named=named or _names(name, pair=pair))
-                for name, each in value.items()
+                name: without_named(each, _surer(judge, _judge(name, pair))) for name, each in value.items()
             }
         if isinstance(value, list):
-            return [without_named(each, named=named) for each in value]
-        if named and isinstance(value, str | int | float) and not isinstance(value, bool):
+            return [without_named(each, judge) for each in value]
+        if judge and _is_scalar(value) and judge(str(value)):
             return mark(str(value))
         return scrub_texts((value,), fingerprint)[0] if isinstance(value, str) else value
 
-    tree = without_named(json.loads(text), named=False)
+    tree = without_named(json.loads(text), None)
     if marks:
         tree = _in_texts(tree, lambda each: without_words(each, marks))
     return json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
 
 
-def _names(name: str, *, pair: bool) -> bool:
-    return names_key(name) or (pair and _PAIR_VALUE.fullmatch(name) is not None)
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def _is_key_name(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= _LONGEST_NAME and names_key(value)
+def _judge(name: str, pair: Judge | None) -> Judge | None:
+    return judge_of(name) or (pair if _PAIR_VALUE.fullmatch(name) else None)
+
+
+def _judge_of_value(value: object) -> Judge | None:
+    """What tells of the value beside this one, if this is the name of a key."""
+    return judge_of(value) if isinstance(value, str) and len(value) <= _LONGEST_NAME else None
+
+
+def _surer(outer: Judge | None, inner: Judge | None) -> Judge | None:
+    return outer if outer is is_any else inner or outer
 
 
 def _in_texts(value: object, change: Callable[[str], str]) -> object:

@@ -55,14 +55,17 @@ def test_a_key_is_scrubbed_at_every_depth_of_escaping(key: str, depth: int) -> N
     text = f"before {key} after {key}"
     for _ in range(depth):
         text = json.dumps({"text": text})
-    scrubbed = FINGERPRINT.scrub(text, key)
+    scrubbed = str(FINGERPRINT.seal(Envelope("t", key, text)).Request)
     for _ in range(depth):
         scrubbed = json.loads(scrubbed)["text"]
     assert scrubbed == f"before {FINGERPRINT.of(key)} after {FINGERPRINT.of(key)}"
 
 
 def test_a_key_too_short_to_be_a_credential_is_not_searched_for() -> None:
-    assert FINGERPRINT.scrub("a testament", "test") == "a testament"
+    sealed = FINGERPRINT.seal(Envelope("t", "test", "a testament", "a testament"))
+    assert (sealed.Request, sealed.Response) == ("a testament", "a testament")
+    body = b'{"api-key": "test", "x": "a testament'
+    assert FINGERPRINT.scrub_unreadable(body).endswith(b'"x": "a testament')
 
 
 def test_sealing_replaces_the_key_in_every_column() -> None:
@@ -212,6 +215,43 @@ def test_a_key_in_white_space_is_scrubbed_without_it_too(key: str) -> None:
 def test_a_key_is_scrubbed_in_the_other_case(key: str, echo: str) -> None:
     mark = FINGERPRINT.of(key)
     assert FINGERPRINT.seal(Envelope("t", key, echo, echo)) == Envelope("t", mark, mark, mark)
+
+
+HELD = [
+    {"primaryKey": {"api-key": "an.unusual-password"}},
+    {"subscriptionId": ["66f1a2b3c4d5e6f708192a3b", {"api-key": "an.unusual-password"}]},
+    {"name": "primaryKey", "value": {"Authorization": "Bearer an.unusual-password"}},
+    {"primaryKey": [KEY], "secondaryKey": {"old": KEY}, "api-key": "an.unusual-password"},
+    [{"name": "secondaryKey", "value": KEY}, {"value": "an.unusual-password", "name": "api-key"}],
+]
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_what_an_uncertain_name_holds_hides_no_key_of_a_certain_one(held: object) -> None:
+    text = json.dumps({"x": held, "note": f"an.unusual-password {KEY} api-key: "})
+    sealed = FINGERPRINT.seal(Envelope("t", None, None, None, text))
+    for scrubbed in (str(sealed.properties), FINGERPRINT.scrub_unreadable(text.encode()).decode()):
+        assert '"an.unusual-password"' not in scrubbed
+        assert f'"{KEY}"' not in scrubbed
+    assert json.loads(str(sealed.properties)).keys() == {"x", "note"}
+
+
+PROGRAMS = [
+    "id = Column(Integer, primary_key=True)",
+    'sequelize.define("u", {id: {primaryKey: true, field: "customer_identifier"}})',
+    "primaryKey: customerIdentifier",
+    "az account set --subscription-id 01234567-89ab-cdef-0123-456789abcdef",
+    "subscriptionId=66f1a2b3c4d5e6f708192a3b",
+    '{"secondary_key": "customer_identifier"}',
+]
+
+
+@pytest.mark.parametrize("text", PROGRAMS)
+def test_texts_about_keys_that_are_none_stay(text: str) -> None:
+    assert FINGERPRINT.seal(Envelope("t", None, text, text, '{"n":1}')) == Envelope(
+        "t", None, text, text, '{"n":1}'
+    )
+    assert FINGERPRINT.scrub_unreadable(text.encode()) == text.encode()
 
 
 UNREADABLE = {
@@ -369,6 +409,12 @@ def test_no_envelope_raises(key: str, request: str | None, response: str, proper
         '{"value":"' + '"apikey"' * 100_000,
         '\\"value\\":\\"' * 60_000 + "apikey'",
         '"apikey":["' + "x" * 500_000,
+        '"primaryKey":[' * 100_000,
+        '"primaryKey":["' + "x" * 500_000,
+        '{"name":"primaryKey","value":[' * 30_000,
+        '"subscriptionId":"' * 50_000,
+        "subscriptionId=" * 60_000,
+        '"subscriptionId":"' + "aA1" * 200_000 + '"',
         '"apikey":["' + "a1" * 250_000 + '"]',
     ],
 )

@@ -13,7 +13,7 @@ from oai_usage_pipeline.usage.metering import UsageRecord
 from oai_usage_pipeline.usage.operations import LONGEST_PATH, by_name
 from oai_usage_pipeline.usage.shapes.addresses import api_version_in, deployment_in
 from oai_usage_pipeline.usage.shapes.bounds import Milliseconds, StatusCode
-from oai_usage_pipeline.usage.shapes.shape import KEPT, Call, either_case, name_of, whole_ms
+from oai_usage_pipeline.usage.shapes.shape import KEPT, Call, either_case, id_of, name_of, whole_ms
 
 
 class GatewayLogContract(TypedDict, total=False):
@@ -90,7 +90,7 @@ def call_of(fields: dict[str, Any]) -> Call:
     return Call(
         event_shape="gateway_log",
         request_id=name_of(fields.get("correlationId")),
-        subscription=name_of(fields.get("apimSubscriptionId")),
+        subscription=id_of(fields.get("apimSubscriptionId")),
         product_id=name_of(fields.get("productId")),
         api_id=name_of(fields.get("apiId")),
         operation_id=name_of(fields.get("operationId")),

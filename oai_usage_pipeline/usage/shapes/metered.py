@@ -10,7 +10,17 @@ from typing_extensions import TypedDict
 from oai_usage_pipeline.usage.columns import Envelope
 from oai_usage_pipeline.usage.event_times import from_american
 from oai_usage_pipeline.usage.metering import meter_usage
-from oai_usage_pipeline.usage.shapes.shape import KEPT, Call, Fields, Line, Meter, Shape, name_of, reader
+from oai_usage_pipeline.usage.shapes.shape import (
+    KEPT,
+    Call,
+    Fields,
+    Line,
+    Meter,
+    Shape,
+    id_of,
+    name_of,
+    reader,
+)
 
 
 class MeteredContract(TypedDict, total=False):
@@ -52,7 +62,7 @@ def lines(envelope: Envelope, fields: Fields, meter: Meter) -> list[Line]:
     record = meter_usage(usage, model=known.get("model"))
     call = Call(
         "metered",
-        subscription=name_of(known.get("subscriptionId")),
+        subscription=id_of(known.get("subscriptionId")),
         product_id=name_of(known.get("productName")),
         deployment=name_of(known.get("deploymentName")),
     )

@@ -22,6 +22,7 @@ from oai_usage_pipeline.usage.shapes.shape import (
     Line,
     Meter,
     Shape,
+    id_of,
     name_of,
     reader,
     remarked,
@@ -154,7 +155,7 @@ def _call(known: dict[str, Any]) -> Call:
     return Call(
         event_shape="policy",
         request_id=name_of(known.get("requestId")),
-        subscription=name_of(known.get("subscriptionId")),
+        subscription=id_of(known.get("subscriptionId")),
         subscription_name=name_of(known.get("subscriptionName")),
         user_id=name_of(_user(known.get("userClaims") or {})),
         product_id=name_of(known.get("productId")),

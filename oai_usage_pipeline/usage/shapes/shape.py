@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from oai_usage_pipeline.usage.columns import NOT_TEXT, Envelope
 from oai_usage_pipeline.usage.fingerprint import is_fingerprint
+from oai_usage_pipeline.usage.key_looks import is_gateway_key
 from oai_usage_pipeline.usage.metering import LONGEST_NAME, UsageRecord
 
 EVENT_SHAPE = "event_shape"
@@ -149,6 +150,12 @@ def name_of(text: str | None) -> str | None:
 def caller_of(key: str | None) -> str | None:
     """Only a fingerprint may leave a key's field: what scrubbing overlooked must not become a column."""
     return key if key and is_fingerprint(key) else None
+
+
+def id_of(text: str | None) -> str | None:
+    """The id of a subscription; nothing where it is a key that an older version let pass for one."""
+    name = text.strip() if text else None
+    return None if name and is_gateway_key(name) else name_of(name)
 
 
 def settled(record: UsageRecord, status_code: int | None) -> UsageRecord:

@@ -263,6 +263,86 @@ def test_a_key_that_scrubbing_overlooked_never_reaches_silver() -> None:
     assert derive(bronze(overlooked))["subscription"].to_list() == [None]
 
 
+BASE64_KEY = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
+IDS: dict[str, str] = {"policy": "subscriptionId", "metered": "subscriptionId"}
+
+
+def with_id(name: str, subscription_id: object) -> dict[str, Any]:
+    """An event of a shape with the id of its subscription, the same id in a text and in another field."""
+    texts = {"request": f"I am {subscription_id}", "x": [str(subscription_id)]}
+    if name == "gateway_log":
+        return records(gateway_log(apimSubscriptionId=subscription_id, **texts))
+    return EVENTS[name] | {"subscriptionId": subscription_id} | texts
+
+
+@pytest.mark.parametrize("key", [KEY, KEY.upper(), BASE64_KEY, BASE64_KEY.rstrip("="), f" {KEY}\n"])
+@pytest.mark.parametrize("name", ["policy", "metered", "gateway_log"])
+def test_a_key_that_was_logged_as_the_subscription_s_id_is_fingerprinted(name: str, key: str) -> None:
+    kept = landed(body_of(with_id(name, key)))
+    assert key.strip() not in repr(kept)
+    row = row_of(with_id(name, key))
+    assert (row["subscription"], row["event_shape"]) == (KEYS.of(key.strip()), name)
+    assert repr(kept).count(KEYS.of(key.strip())) >= 3
+
+
+@pytest.mark.parametrize("key", [KEY, BASE64_KEY])
+def test_such_a_key_is_scrubbed_from_bytes_that_can_not_be_opened(key: str) -> None:
+    whole = body_of({"subscriptionId": key, "request": f"I am {key}", "more": "x" * 99})
+    for body in (whole, whole[:-60], json.dumps(whole.decode()).encode(), b"\xff" + whole):
+        kept = landed(body)["body"]
+        assert key.encode() not in kept
+        assert kept.count(KEYS.of(key).encode()) == 2
+
+
+@pytest.mark.parametrize("left", range(8, len(KEY)))
+def test_most_of_such_a_key_that_was_cut_is_scrubbed_too(left: int) -> None:
+    body = json.dumps({"recordVersion": 1, "subscriptionId": KEY}).encode()
+    cut = body[: body.index(KEY.encode()) + left]
+    assert KEY[:left].encode() not in landed(cut)["body"]
+
+
+NO_KEYS = {
+    "the gateway's own": "66f1a2b3c4d5e6f708192a3b",
+    "a name": "team-blue",
+    "a long name": "Team-Blue-Of-The-Company-2024-Production",
+    "a path": "/subscriptions/0123456789abcdef01234567/products/Starter1/apis/Chat2",
+    "a GUID": "01234567-89ab-cdef-0123-456789abcdef",
+    "31 hexadecimals": KEY[:-1],
+    "33 hexadecimals": f"{KEY}0",
+    "words of one case": "averylongnameofateamwithoutanydashes2024",
+    "no name": "",
+}
+
+
+@pytest.mark.parametrize("subscription_id", NO_KEYS.values(), ids=NO_KEYS)
+@pytest.mark.parametrize("name", ["policy", "metered", "gateway_log"])
+def test_an_id_that_is_no_key_stays(name: str, subscription_id: str) -> None:
+    kept = landed(body_of(with_id(name, subscription_id)))
+    assert "v1-" not in repr(kept)
+    assert row_of(with_id(name, subscription_id))["subscription"] == (subscription_id or None)
+
+
+@pytest.mark.parametrize("name", ["policy", "metered", "gateway_log"])
+def test_a_key_that_an_older_version_kept_as_an_id_never_reaches_silver(name: str) -> None:
+    older = open_envelope(body_of(with_id(name, KEY)))._asdict()
+    assert KEY in older["properties"]
+    assert derive(bronze(older))["subscription"].to_list() == [None]
+
+
+@pytest.mark.parametrize(
+    "field", ["primaryKey", "secondaryKey", "PrimaryKey", "primary_key", "x-functions-key"]
+)
+@pytest.mark.parametrize("name", EVENTS)
+def test_a_subscription_s_two_keys_and_a_function_s_are_scrubbed(name: str, field: str) -> None:
+    extra = {"of": {field: KEY}, "note": f"it is {KEY}"}
+    event = EVENTS[name] | extra
+    if "records" in event:
+        event = records(event["records"][0] | extra)
+    assert KEY not in repr(landed(body_of(event)))
+    assert row_of(event)["event_shape"] == name
+    assert KEY.encode() not in KEYS.scrub_unreadable(body_of(extra)[:-3])
+
+
 def tables_of(page: str) -> dict[str, list[tuple[str, str]]]:
     """Field and type of each table of the page, by the contract that its heading names."""
     sections = re.split(r"^#+ .*`(\w+Contract)`.*$", page, flags=re.MULTILINE)[1:]
