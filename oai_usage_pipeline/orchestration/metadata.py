@@ -107,13 +107,13 @@ def charged_state(statement: pl.DataFrame) -> Metadata:
         "usage_month",
         "team",
         "cost_centre",
+        "currency",
+        "cost",
         "request_count",
         "tokens",
         "estimated_tokens",
-        *UNPRICED_BUCKETS,
-        "currency",
-        "cost",
         "estimated_cost",
+        *UNPRICED_BUCKETS,
     )
     return {
         "by_team": _table({name: _cell(value) for name, value in row.items()} for row in shown.to_dicts())
