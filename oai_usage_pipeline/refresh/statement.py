@@ -13,6 +13,7 @@ import polars as pl
 
 from oai_usage_pipeline.charge.chargeback import contributions, statement_of
 from oai_usage_pipeline.charge.deployments import filled
+from oai_usage_pipeline.charge.rates import Rates, rates_of, rates_of_day
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.refresh.dated_rows import DatedRows, as_number, digest_of
@@ -65,6 +66,11 @@ class MonthSources:
             *CHARGEBACK_MONTHLY.schema
         )
 
+    def rates(self, month: date) -> Rates:
+        """The rates that a statement of the month is made with, where a line has such."""
+        days = [day for day in days_of(month) if day in self._cost_files]
+        return rates_of([rates_of_day(self._cost(day), self.subscriptions) for day in days])
+
     def digest(self, day: str) -> int:
         """See `Reference.digest`; a day is the first of a month, whose files and owners it covers."""
         if day == EVERY_DAY:
@@ -82,8 +88,10 @@ class MonthSources:
 
     def _contributions(self, day: str) -> pl.DataFrame:
         gold = day_of(self.gold, day).select(*TOKEN_USAGE_HOURLY.schema).collect()
-        cost = day_of(self.cost, day).select(*USAGE_COST_HOURLY.schema).collect()
-        return contributions(filled(gold, self.deployments), cost, self.subscriptions)
+        return contributions(filled(gold, self.deployments), self._cost(day), self.subscriptions)
+
+    def _cost(self, day: str) -> pl.DataFrame:
+        return day_of(self.cost, day).select(*USAGE_COST_HOURLY.schema).collect()
 
     @cached_property
     def _rows(self) -> DatedRows:
