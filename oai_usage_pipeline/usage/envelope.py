@@ -127,13 +127,16 @@ def open_partly(body: bytes) -> Part | None:
         event = from_json(body, allow_partial="trailing-strings", allow_inf_nan=False)
     except ValueError:
         return None
-    if not any(isinstance(each, dict) and shape_of(each) for each in _events(event)):
+    events = event if isinstance(event, list) else [event]
+    if not any(isinstance(each, dict) and shape_of(each) for each in events):
         return None
-    return Part(event, _closes(body, b"]"), _closes(body, b"]}") or _closes(body, b"]}]"))
-
-
-def _events(event: object) -> list[Any]:
-    return event if isinstance(event, list) else [event]
+    # Only lists can end between two items; each look reads all of the event once more.
+    has_records = any(isinstance(each, dict) and "records" in each for each in events)
+    return Part(
+        event,
+        isinstance(event, list) and _closes(body, b"]"),
+        has_records and (_closes(body, b"]}") or _closes(body, b"]}]")),
+    )
 
 
 def _closes(body: bytes, end: bytes) -> bool:

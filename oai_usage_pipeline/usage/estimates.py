@@ -39,7 +39,7 @@ ESTIMATED = frozenset(
 )
 """Reasons of successes that should have reported usage and didn't."""
 
-LONGEST_COUNTED = 512
+LONGEST_COUNTED = 2048
 """Characters of one text that are counted; of a longer one, this many evenly spread over it."""
 
 MOST_TEXTS = 64

@@ -116,7 +116,8 @@ class Listener:
         self.operation = by_object(body.get("object")) or by_event(told) or self.operation
         self.failure = _failure(event, body, told) or self.failure
         self._take_whole(event, body)
-        if tokens_of(body.get("usage") or {}) != NO_TOKENS and body.get("object") != RUN_STEP:
+        usage = body.get("usage")
+        if usage and tokens_of(usage) != NO_TOKENS and body.get("object") != RUN_STEP:
             self.counted = {name: value for name, value in once(body, data).items() if value}
             self.is_ended, self.refusal = False, None
         units = self.operation in UNIT_BILLED and told.endswith(_LAST_EVENTS_OF_UNITS)

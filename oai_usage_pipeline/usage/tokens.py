@@ -114,6 +114,8 @@ def tokens_of(usage: Usage) -> Tokens:
         read = get("input_tokens_details") or get("input_token_details") or get("prompt_token_details")
     if written is None:
         written = get("output_tokens_details") or get("output_token_details")
+    if read is None and written is None:
+        return Tokens(counted_in, counted_out, get("total_tokens"))
     part: Callable[[str], Any] = (read or _NONE).get
     made: Callable[[str], Any] = (written or _NONE).get
     return Tokens(
