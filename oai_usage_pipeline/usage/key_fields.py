@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from oai_usage_pipeline.usage.key_looks import is_credential
-from oai_usage_pipeline.usage.key_search import SPACE, key_values, names_key
+from oai_usage_pipeline.usage.key_search import SPACE, key_values, names_key, unescaped
 
 SHORTEST_CREDENTIAL = 8
 """Characters. A shorter key is replaced in its own field but not searched for elsewhere: it would hit
@@ -82,11 +82,9 @@ def _scrub(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
     replaced: list[bytes] = []
     keys: dict[bytes, bytes] = {}
     done = 0
-    for start, end, escapes, quote, is_key in key_values(body):
+    for start, end, escapes, quote in key_values(body):
         raw = body[start:end]
-        key = _unescaped(raw, escapes)
-        if not is_key(key):
-            continue
+        key = unescaped(raw, escapes)
         mark = fingerprint(key).encode()
         replaced += (body[done:start], quote, mark, quote)
         done = end
@@ -101,8 +99,7 @@ def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, 
     replaced: list[bytes] = []
     done = 0
     for value in key_values(body):
-        word = _WORD.fullmatch(body, value.start, value.end)
-        if word and value.is_key(word["word"].decode()):
+        if word := _WORD.fullmatch(body, value.start, value.end):
             key = word["word"].decode()
             mark = fingerprint(key)
             replaced += (body[done : word.start("word")], mark.encode())
@@ -130,18 +127,6 @@ def _without_word(text: str, word: str, mark: str) -> str:
         backslashes = len(pieces[-1]) - len(pieces[-1].rstrip("\\"))
         pieces += (word if backslashes % 2 and word[0] in "bfnrtu" else mark, piece)
     return "".join(pieces)
-
-
-def _unescaped(raw: bytes, escapes: int) -> str:
-    """The key itself, so that its fingerprint is the one that readable envelopes have."""
-    text = raw.decode("utf-8", "replace")
-    # Each depth of JSON text within JSON text doubles the backslashes and adds one: 0, 1, 3, 7.
-    for _ in range((escapes + 1).bit_length()):
-        try:
-            text = str(json.loads(f'"{text}"', strict=False))
-        except ValueError:
-            break
-    return text
 
 
 def _without_keys(body: bytes, keys: dict[bytes, bytes]) -> bytes:

@@ -4,6 +4,7 @@ Belongs here: names, and reading from a name to its value in bytes that nothing 
 done with a value found is for `key_fields`.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -44,7 +45,9 @@ _NO_SECRET = (b"", b"null", b"true", b"false")
 names_key = SchemaValidator(
     core_schema.str_schema(
         strict=True,
-        pattern="(?:[sS]ubscription|SUBSCRIPTION)[-_]?(?:[kK][eE][yY]|[iI][dD])|(?:API|[aA]pi)[-_]?[kK][eE][yY]"
+        # An id only counts with a value near it that is as long as a key: nearly all are shorter.
+        pattern="(?:[sS]ubscription|SUBSCRIPTION|API|[aA]pi)[-_]?[kK][eE][yY]"
+        "|(?:[sS]ubscription|SUBSCRIPTION)[-_]?[iI][dD](?s:.{0,32})[0-9A-Za-z+/=_-]{32}"
         "|[aA]uthorization|AUTHORIZATION|(?:rimary|econdary)[-_]?[kK][eE][yY]|unctions-[kK][eE][yY]",
     )
 ).isinstance_python
@@ -52,16 +55,12 @@ names_key = SchemaValidator(
 
 
 class KeyValue(NamedTuple):
-    """Where a value stands, how deeply its quotes are escaped, and the quote that it lacks.
-
-    `is_key` judges the value itself: of some names it alone tells.
-    """
+    """Where a value stands, how deeply its quotes are escaped, and the quote that it lacks."""
 
     start: int
     end: int
     escapes: int = 0
     lacks: bytes = b""
-    is_key: Judge = is_any
 
 
 class _Found(NamedTuple):
@@ -72,40 +71,65 @@ class _Found(NamedTuple):
 
 
 def key_values(body: bytes) -> Iterator[KeyValue]:
-    """Each value that a key-like field holds, first to last; `is_key` is for the caller to ask."""
+    """Each value that a key-like field holds, from the first to the last."""
     position = 0
     while found := _KEY_NAME.search(body, position):
-        judge = _judge_of(found)
-        values, end = _held(body, position, found, is_certain=judge is is_any)
+        values, end = _held(body, position, found)
         for value in values:
             if body[value.start : value.end] not in _NO_SECRET:
-                yield value._replace(is_key=is_any if _is_cut(body, value) else judge)
+                yield value
         position = max(end, found.end())
 
 
-def _is_cut(body: bytes, value: KeyValue) -> bool:
-    """Whether a quoted value ends with the body: half a key has not its form."""
-    return value.end == len(body) and body[value.start - 1 : value.start] in (b'"', b"'")
+def unescaped(raw: bytes, escapes: int) -> str:
+    """The key itself, so that its fingerprint is the one that readable envelopes have."""
+    text = raw.decode("utf-8", "replace")
+    # Each depth of JSON text within JSON text doubles the backslashes and adds one: 0, 1, 3, 7.
+    for _ in range((escapes + 1).bit_length()):
+        if "\\" not in text and '"' not in text:
+            break
+        try:
+            text = str(json.loads(f'"{text}"', strict=False))
+        except ValueError:
+            break
+    return text
 
 
-def _held(body: bytes, after: int, name: re.Match[bytes], *, is_certain: bool) -> _Found:
+def _held(body: bytes, after: int, name: re.Match[bytes]) -> _Found:
     """The values that a name holds, and where to go on."""
     field = _paired(body, after, name) if name["alone"] else name
     if field is None:
         return _Found([], name.end())
+    judge = _judge_of(name)
+    if judge is not is_any:
+        return _held_near(body, name, field, judge)
     if field.start() < name.start():
         return _Found(_assigned(body, field, name.start()).values, name.end())
-    return _assigned(body, field, len(body)) if is_certain else _held_near(body, name, field)
+    return _assigned(body, field, len(body))
 
 
-def _held_near(body: bytes, name: re.Match[bytes], field: re.Match[bytes]) -> _Found:
-    """What an uncertain name holds: only near values, and no names, which are looked at for themselves."""
-    limit = min(name.end() + _FROM_NAME_TO_VALUE, len(body))
-    if not _is_nested(body, field, limit):
-        held = _assigned(body, field, limit)
-        if not (held.end >= limit < len(body) or _KEY_NAME.search(body, name.end(), held.end)):
-            return held
-    return _Found([], name.end())
+def _held_near(body: bytes, name: re.Match[bytes], field: re.Match[bytes], judge: Judge) -> _Found:
+    """What an uncertain name holds: near values that are keys; all else is looked at for itself."""
+    is_before = field.start() < name.start()
+    limit = name.start() if is_before else min(name.end() + _FROM_NAME_TO_VALUE, len(body))
+    if _is_nested(body, field, limit):
+        return _Found([], name.end())
+    held, end = _assigned(body, field, limit)
+    if end == limit and limit not in (name.start(), len(body)):
+        return _Found([], name.end())
+    values = [each for each in held if _is_key(body, each, judge)]
+    if not values or is_before:
+        return _Found(values, name.end())
+    inner = _KEY_NAME.search(body, name.end(), end)
+    until = inner.start() if inner else end
+    return _Found([each for each in values if each.end <= until], until)
+
+
+def _is_key(body: bytes, value: KeyValue, judge: Judge) -> bool:
+    """Whether a value is a key; one that ends with the body was cut, and half a key has not its form."""
+    if value.end == len(body) and body[value.start - 1 : value.start] in (b'"', b"'"):
+        return True
+    return judge(unescaped(body[value.start : value.end], value.escapes))
 
 
 def _is_nested(body: bytes, field: re.Match[bytes], limit: int) -> bool:
@@ -118,7 +142,7 @@ def _is_nested(body: bytes, field: re.Match[bytes], limit: int) -> bool:
 
 def judge_of(name: str) -> Judge | None:
     """What tells whether the value of a field of this name is a key; None for a name that none has."""
-    found = _NAME.search(name) if names_key(name) else None
+    found = _NAME.search(name)
     return _judge_of(found) if found else None
 
 
