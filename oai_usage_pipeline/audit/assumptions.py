@@ -7,8 +7,7 @@ import polars as pl
 
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.reference.deployments import FILE, default_deployments
-from oai_usage_pipeline.tables import DEPLOYMENTS, TOKEN_USAGE_HOURLY
+from oai_usage_pipeline.tables import DEFAULT_DEPLOYMENTS, DEPLOYMENTS, TOKEN_USAGE_HOURLY
 
 
 def assumed_deployments(lake: Lake) -> str | None:
@@ -18,10 +17,11 @@ def assumed_deployments(lake: Lake) -> str | None:
         is_used = lake.existing(TOKEN_USAGE_HOURLY).row_count() > 0
     except NoTable:
         return None
-    if not is_used or not known.sort(pl.all()).equals(default_deployments().sort(pl.all())):
+    default = pl.DataFrame(DEFAULT_DEPLOYMENTS, schema=DEPLOYMENTS.schema)
+    if not is_used or not known.sort(pl.all()).equals(default.sort(pl.all())):
         return None
     return (
-        f"There is no {FILE}: every deployment is priced as GlobalStandard, wherever and however it is sold. "
-        f"Data Zone and regional ones cost more, provisioned ones by the hour: say so in {FILE} "
+        "There is no deployments.csv: every deployment is priced as GlobalStandard, wherever and "
+        "however it is sold. Data Zone and regional ones cost more, provisioned ones by the hour: say so in it "
         "(docs/REFERENCE.md); if all are global, its row `*,GlobalStandard` says that"
     )

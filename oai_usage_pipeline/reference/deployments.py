@@ -11,15 +11,17 @@ from pydantic import model_validator
 
 from oai_usage_pipeline.reference.cells import Count, Exact, Validity, one_of, shown_hour
 from oai_usage_pipeline.reference.files import read_table
-from oai_usage_pipeline.tables import DEPLOYMENT_TYPES, DEPLOYMENTS, FIRST_DATE, PROVISIONED
+from oai_usage_pipeline.tables import (
+    DEFAULT_DEPLOYMENTS,
+    DEPLOYMENT_TYPES,
+    DEPLOYMENTS,
+    FIRST_DATE,
+    PROVISIONED,
+)
 
 FILE = "deployments.csv"
 ALL_OTHERS = "*"
 """The deployment of the row that holds for every deployment without one of its own."""
-
-SOLD_BY_REGION = ("whisper*", "tts*", "dall-e-3*")
-"""Models that are deployed by region: Azure's list has lower, global prices for them too, which would be
-taken for calls that never had them."""
 
 
 class DeploymentRow(Validity):
@@ -81,12 +83,5 @@ def read_deployments(folder: Path) -> pl.DataFrame:
 
 
 def default_deployments() -> pl.DataFrame:
-    """Every deployment is a GlobalStandard one, always, but for models that are deployed by region."""
-    rows = [
-        {"deployment": ALL_OTHERS, "deployment_type": "GlobalStandard"},
-        *(
-            {"deployment": ALL_OTHERS, "model": model, "deployment_type": "Standard"}
-            for model in SOLD_BY_REGION
-        ),
-    ]
-    return pl.DataFrame(rows, schema=DEPLOYMENTS.schema)
+    """The rows of DEFAULT_DEPLOYMENTS as a frame."""
+    return pl.DataFrame(DEFAULT_DEPLOYMENTS, schema=DEPLOYMENTS.schema)

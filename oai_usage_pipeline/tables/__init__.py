@@ -26,6 +26,7 @@ from oai_usage_pipeline.tables.gold import (
     USAGE_DIMENSIONS,
 )
 from oai_usage_pipeline.tables.reference import (
+    DEFAULT_DEPLOYMENTS,
     DEPLOYMENT_TYPES,
     DEPLOYMENTS,
     PRICE_BUCKETS,
@@ -60,6 +61,7 @@ __all__ = [
     "CHARGEBACK_DIMENSIONS",
     "CHARGEBACK_MONTHLY",
     "COUNT_COLUMNS",
+    "DEFAULT_DEPLOYMENTS",
     "DEPLOYMENTS",
     "DEPLOYMENT_TYPES",
     "ESTIMATE_COLUMNS",

@@ -63,6 +63,16 @@ DEPLOYMENTS = TableContract(
     },
 )
 
+DEFAULT_DEPLOYMENTS: tuple[dict[str, str], ...] = (
+    {"deployment": "*", "deployment_type": "GlobalStandard"},
+    {"deployment": "*", "model": "whisper*", "deployment_type": "Standard"},
+    {"deployment": "*", "model": "tts*", "deployment_type": "Standard"},
+    {"deployment": "*", "model": "dall-e-3*", "deployment_type": "Standard"},
+)
+"""The rows of DEPLOYMENTS until there is a file, which then replaces them all. The models named are deployed
+by region: Azure's list has lower, global prices for them too, which would be taken for calls that never had
+them."""
+
 PRICE_UNITS = {
     "1K tokens": 1_000,
     "1M tokens": 1_000_000,
