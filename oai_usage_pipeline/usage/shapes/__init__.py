@@ -81,6 +81,9 @@ def lines_of_array(events: list[Any], meter: Meter = meter) -> list[Line]:
         if len(made) >= MOST_RECORDS:
             return [*made, Line(UsageRecord(reason=f"too_many_records: {len(events) - done} left out"))]
         made += alone(partial(_lines_of_element, event, meter))
+        if len(made) > MOST_RECORDS:
+            left_out = len(made) - MOST_RECORDS + len(events) - done - 1
+            return [*made[:MOST_RECORDS], Line(UsageRecord(reason=f"too_many_records: {left_out} left out"))]
     return made
 
 

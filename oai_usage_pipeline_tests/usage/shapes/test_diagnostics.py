@@ -361,6 +361,13 @@ def test_an_array_of_too_many_events_is_bounded_and_says_how_many_are_left_out()
     assert rows[-1]["reason"] == f"too_many_records: {50_000 - MOST_RECORDS} left out"
 
 
+def test_an_array_of_events_of_many_records_is_bounded_as_one_event_is() -> None:
+    many = records(*[{"category": "GatewayLogs"}] * 6_000)
+    rows = rows_of([many, many, {"totalTokens": 1}])
+    assert len(rows) == MOST_RECORDS + 1
+    assert rows[-1]["reason"] == f"too_many_records: {12_001 - MOST_RECORDS} left out"
+
+
 def test_records_that_were_cut_give_all_whole_ones_and_a_row_for_the_rest() -> None:
     body = json.dumps(records(of_call(llm_log(), "a"), of_call(llm_log(), "b"))).encode()
     rows = rows_of(body[:-40])
