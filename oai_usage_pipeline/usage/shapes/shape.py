@@ -154,8 +154,10 @@ def caller_of(key: str | None) -> str | None:
 
 def id_of(text: str | None) -> str | None:
     """The id of a subscription; nothing where it is a key that an older version let pass for one."""
-    name = text.strip() if text else None
-    return None if name and is_gateway_key(name) else name_of(name)
+    bare = (text or "").strip()
+    if is_fingerprint(bare):
+        return bare
+    return None if is_gateway_key(bare) else name_of(text)
 
 
 def settled(record: UsageRecord, status_code: int | None) -> UsageRecord:
