@@ -38,7 +38,7 @@ COLUMN_DESCRIPTIONS = {
     "region": "Azure region; null where the event doesn't say",
     "service_tier": "Processing tier where it isn't the default one (priority, flex)",
     "is_stream": "Whether the answer was streamed",
-    "is_retrieval": "Whether a stored response was fetched again: its usage is that of the call that made it",
+    "is_retrieval": "Whether a stored object was fetched: its usage is that of the call that made it",
     "response_id": "The response's own id",
     "finish_reasons": "Why the answers ended, each once, comma-separated",
     "tool_call_count": "Tool calls that the model asked for; null where it can't be told",
