@@ -78,7 +78,8 @@ class ChargebackMonthly:
             target.replace_day(day, fresh, fenced)
             return
         existing = day_of(target, day).select(*CHARGEBACK_MONTHLY.schema).collect()
-        target.append(adjustments(existing, fresh, self._now().date()), fenced)
+        changes = adjustments(existing, fresh, self._now().date(), reference.rates(month))
+        target.append(changes, fenced)
 
 
 def _refuse_to_reopen(lake: Lake, month: date) -> None:

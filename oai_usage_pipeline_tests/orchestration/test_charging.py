@@ -126,6 +126,7 @@ def test_a_month_that_is_behind_is_asked_for(lake: EmbeddedLake, instance: dg.Da
     assert request.tags["dagster/asset_partition_range_start"] == f"{datetime.now(UTC):%Y-%m}-01"
 
 
+@pytest.mark.timeout(400)  # some forty days, twice
 def test_a_month_closed_by_the_job_gains_adjustments_only(
     lake: EmbeddedLake, instance: dg.DagsterInstance
 ) -> None:
