@@ -95,6 +95,17 @@ def test_a_corrected_price_of_a_closed_month_becomes_an_adjustment(closed: Books
     assert closed.chargeback()["cost"].sort().to_list() == [Decimal("-0.5"), Decimal("2.5")]
 
 
+def test_a_late_event_and_a_changed_price_in_one_refresh_are_two_adjustments(closed: Books) -> None:
+    closed.know(PRICES, prices({"price": Decimal(5)}))
+    closed.use(12, USE)
+    closed.refresh()
+    found = closed.chargeback().filter(entry="adjustment").sort("reason")
+    assert found.select("reason", "request_count", "cost").rows() == [
+        ("late events", 1, Decimal(5)),
+        ("price or attribution changed", None, Decimal("2.5")),
+    ]
+
+
 def test_a_closed_month_that_adds_up_gains_nothing_and_is_up_to_date(closed: Books) -> None:
     closed.use(11, USE)
     closed.refresh()
