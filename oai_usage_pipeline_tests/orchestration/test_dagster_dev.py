@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from oai_usage_pipeline.audit.invariants import verify
+from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.orchestration.instance import dagster_home
-from oai_usage_pipeline_tests.embedded_lake import embedded_lake
+from oai_usage_pipeline.orchestration.sensors import all_stale_months
+from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY
+from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
 from oai_usage_pipeline_tests.orchestration.dagster_server import (
     DagsterServer,
     dagster_dev,
@@ -41,6 +44,7 @@ def test_sensors_bring_traffic_to_gold_and_the_checks_run_from_the_ui(tmp_path: 
             lake.send(300, days=2)
             server.wait_for(ASSETS, lambda _: lake.compare().total("request_count")[0] == 300)
             assert lake.compare().differences == []
+            server.wait_for(ASSETS, lambda _: is_charged(lake, 300))
             launched = server.ask(
                 LAUNCH,
                 job="verify",
@@ -58,6 +62,15 @@ def test_sensors_bring_traffic_to_gold_and_the_checks_run_from_the_ui(tmp_path: 
             "estimated_share",
         }
         assert [each.sentence for each in verify(lake.pipeline.lake()) if not each.holds] == []
+
+
+def is_charged(lake: EmbeddedLake, calls: int) -> bool:
+    """Whether the month's statement, which is made by a sensor of its own, has all calls."""
+    try:
+        charged = lake.pipeline.lake().existing(CHARGEBACK_MONTHLY).scan().collect()
+    except NoTable:
+        return False
+    return int(charged["request_count"].sum()) == calls and not all_stale_months(lake.pipeline.lake())
 
 
 def nodes(data: dict[str, dict[str, list[object]]]) -> list[object]:
