@@ -4,7 +4,7 @@ Belongs here: that decision. What a statement is made of is for `statement`, clo
 `closing`, and what a difference is for `charge`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 
 import polars as pl
@@ -20,7 +20,7 @@ from oai_usage_pipeline.refresh.statement import MonthSources
 from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY, USAGE_COST_HOURLY
 
 
-class ChargebackMonthly:
+class ChargebackMonthly(Derivation[MonthSources]):
     """See the module. Its days are months, by their first. `now` dates adjustments."""
 
     source = USAGE_COST_HOURLY
@@ -33,24 +33,6 @@ class ChargebackMonthly:
     def reference(self, lake: Lake, source: LakeTable) -> MonthSources:
         """See `Derivation.reference`."""
         return MonthSources.read(lake, source)
-
-    def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
-        """See `Derivation.also_stale`: a month is made of its own days."""
-        del source, day, since
-        return set()
-
-    def extend(
-        self,
-        target: LakeTable,
-        day: str,
-        source: LakeTable,
-        new: Iterator[pl.DataFrame],
-        marks: Mapping[str, int],
-        reference: MonthSources,
-    ) -> None:
-        """See `Derivation.extend`: a month is stated as a whole."""
-        del new
-        self.rebuild(target, day, source, marks, reference)
 
     def rebuild(
         self,
@@ -95,7 +77,7 @@ def _refuse_to_reopen(lake: Lake, month: date) -> None:
     )
 
 
-CHARGEBACK_MONTHLY_DERIVATION: Derivation[MonthSources] = ChargebackMonthly()
+CHARGEBACK_MONTHLY_DERIVATION = ChargebackMonthly()
 
 
 def charged(lake: Lake, months: Iterable[str]) -> pl.DataFrame:

@@ -4,7 +4,7 @@ Belongs here: which reference data a day depends on, and which days provisioned 
 any use. What a day costs is for `charge`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
@@ -73,7 +73,7 @@ class CostReference:
         return DatedRows(self.prices, self.deployments)
 
 
-class UsageCostHourly:
+class UsageCostHourly(Derivation[CostReference]):
     """See the module. `now` says until when provisioned hours are paid; tests pass their own."""
 
     source = TOKEN_USAGE_HOURLY
@@ -92,24 +92,6 @@ class UsageCostHourly:
             now=self._now(),
         )
 
-    def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
-        """See `Derivation.also_stale`: a day costs what its own rows cost."""
-        del source, day, since
-        return set()
-
-    def extend(
-        self,
-        target: LakeTable,
-        day: str,
-        source: LakeTable,
-        new: Iterator[pl.DataFrame],
-        marks: Mapping[str, int],
-        reference: CostReference,
-    ) -> None:
-        """See `Derivation.extend`: a day is priced as a whole."""
-        del new
-        self.rebuild(target, day, source, marks, reference)
-
     def rebuild(
         self,
         target: LakeTable,
@@ -126,4 +108,4 @@ class UsageCostHourly:
         target.replace_day(day, rows, marks)
 
 
-USAGE_COST_HOURLY_DERIVATION: Derivation[CostReference] = UsageCostHourly()
+USAGE_COST_HOURLY_DERIVATION = UsageCostHourly()

@@ -4,8 +4,9 @@ Belongs here: what a derivation must offer, and the reference data that it may d
 is extended and when rebuilt is decided in `day`; the derivations themselves are the modules beside.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import polars as pl
 
@@ -48,27 +49,35 @@ class NoReference:
 ReferenceT = TypeVar("ReferenceT", bound=Reference)
 
 
-class Derivation(Protocol[ReferenceT]):
-    """How one table follows from another; both ways commit once, with the given watermarks.
+class Derivation(ABC, Generic[ReferenceT]):
+    """How one table follows from another; a day is committed once, with the given watermarks.
 
     A day is the key of the target's partitions, an ISO date; `day_column` is the source's column
-    that says to which of them a row belongs.
+    that says to which of them a row belongs. Unless it says otherwise, a day follows from its own rows
+    alone, and is made of them as a whole.
     """
 
     source: TableContract
     target: TableContract
     day_column: str
 
+    @abstractmethod
     def reference(self, lake: Lake, source: LakeTable) -> ReferenceT:
         """The reference data as they are now, read once for all days of a call.
 
         `source` is what the days will be made of: whatever is said of it must be read from this handle.
         """
-        ...
 
-    def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
-        """Other days whose rows change with the day's new ones (all of them new where `since` is None)."""
-        ...
+    @abstractmethod
+    def rebuild(
+        self,
+        target: LakeTable,
+        day: str,
+        source: LakeTable,
+        marks: Mapping[str, int],
+        reference: ReferenceT,
+    ) -> None:
+        """Replace the day by what follows from all its source rows."""
 
     def extend(
         self,
@@ -80,18 +89,13 @@ class Derivation(Protocol[ReferenceT]):
         reference: ReferenceT,
     ) -> None:
         """Add what follows from new source rows of the day, or rebuild it where adding isn't possible."""
-        ...
+        del new
+        self.rebuild(target, day, source, marks, reference)
 
-    def rebuild(
-        self,
-        target: LakeTable,
-        day: str,
-        source: LakeTable,
-        marks: Mapping[str, int],
-        reference: ReferenceT,
-    ) -> None:
-        """Replace the day by what follows from all its source rows."""
-        ...
+    def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
+        """Other days whose rows change with the day's new ones (all of them new where `since` is None)."""
+        del source, day, since
+        return set()
 
 
 def day_of(table: LakeTable, day: str) -> pl.LazyFrame:

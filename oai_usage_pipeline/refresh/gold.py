@@ -19,7 +19,7 @@ from oai_usage_pipeline.usage.calls import CALL_IDS, CALL_WINDOW, is_repeated, o
 DAY = timedelta(days=1)
 
 
-class TokenUsageHourly:
+class TokenUsageHourly(Derivation[NoReference]):
     """See the module."""
 
     source = USAGE_EVENTS
@@ -68,7 +68,7 @@ class TokenUsageHourly:
         target.replace_day(day, gold_of(source, day), marks)
 
 
-TOKEN_USAGE_HOURLY_DERIVATION: Derivation[NoReference] = TokenUsageHourly()
+TOKEN_USAGE_HOURLY_DERIVATION = TokenUsageHourly()
 
 
 def gold_of(silver: LakeTable, day: str) -> pl.DataFrame:

@@ -20,7 +20,7 @@ CHUNK_ROWS = 5_000
 """Bronze rows in memory at once while a day is derived."""
 
 
-class UsageEvents:
+class UsageEvents(Derivation[NoReference]):
     """See the module."""
 
     source = OPENAI_EVENTS
@@ -31,11 +31,6 @@ class UsageEvents:
         """See `Derivation.reference`."""
         del lake, source
         return NoReference()
-
-    def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
-        """See `Derivation.also_stale`: a row follows from its own event alone."""
-        del source, day, since
-        return set()
 
     def extend(
         self,
@@ -61,7 +56,7 @@ class UsageEvents:
         target.replace_day(day, _derived(counted(chunks, expected)), marks)
 
 
-USAGE_EVENTS_DERIVATION: Derivation[NoReference] = UsageEvents()
+USAGE_EVENTS_DERIVATION = UsageEvents()
 
 
 def chunks_of(reader: pa.RecordBatchReader, expected: int) -> Iterator[pl.DataFrame]:
