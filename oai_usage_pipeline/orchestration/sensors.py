@@ -6,7 +6,7 @@ missing. (A run key would be refused for ever after a failed run.)
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,20 +82,14 @@ def stale_days_sensor(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Ranges of stale days, a run for each; live days are left to a live pass under way."""
-    if (reason := _reason_to_wait(context.instance, REFRESH)) is not None:
-        yield dg.SkipReason(reason)
-        return
-    try:
-        days = all_stale_days(pipeline.lake())
-    except PipelineError as error:
-        yield dg.SkipReason(str(error))
-        return
-    if is_at_work(context.instance, LIVE):
-        days -= set(live_days(datetime.now(UTC)))
-    for first, last in ranges(days)[:RANGES_AT_ONCE]:
-        yield dg.RunRequest(tags=range_tags(first, last))
-    if not days:
-        yield dg.SkipReason("Every day of silver, gold and cost is up to date.")
+
+    def days() -> list[tuple[str, str]]:
+        stale = all_stale_days(pipeline.lake())
+        return ranges(
+            stale - set(live_days(datetime.now(UTC))) if is_at_work(context.instance, LIVE) else stale
+        )
+
+    yield from _requests(context, REFRESH, days, "Every day of silver, gold and cost is up to date.")
 
 
 @dg.sensor(
@@ -109,18 +103,11 @@ def stale_months_sensor(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """A run for each stale month, after the days that it is made of."""
-    if (reason := _reason_to_wait(context.instance, CHARGEBACK)) is not None:
-        yield dg.SkipReason(reason)
-        return
-    try:
-        months = all_stale_months(pipeline.lake())
-    except PipelineError as error:
-        yield dg.SkipReason(str(error))
-        return
-    for month in sorted(months)[:RANGES_AT_ONCE]:
-        yield dg.RunRequest(tags=range_tags(month, month))
-    if not months:
-        yield dg.SkipReason("Every month of chargeback is up to date.")
+
+    def months() -> list[tuple[str, str]]:
+        return [(month, month) for month in sorted(all_stale_months(pipeline.lake()))]
+
+    yield from _requests(context, CHARGEBACK, months, "Every month of chargeback is up to date.")
 
 
 @dg.sensor(
@@ -155,6 +142,24 @@ def all_stale_months(lake: Lake) -> set[str]:
 
 def _stale(lake: Lake, derivations: Iterable[Derivation[Any]]) -> set[str]:
     return {each.day for derivation in derivations for each in stale_days(lake, derivation)}
+
+
+def _requests(
+    context: dg.SensorEvaluationContext,
+    job_name: str,
+    behind: Callable[[], list[tuple[str, str]]],
+    otherwise: str,
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """A run of the job for each range of partitions that is behind, or why there is none."""
+    reason = _reason_to_wait(context.instance, job_name)
+    try:
+        found = behind() if reason is None else []
+    except PipelineError as error:
+        found, reason = [], str(error)
+    for first, last in found[:RANGES_AT_ONCE]:
+        yield dg.RunRequest(tags=range_tags(first, last))
+    if not found:
+        yield dg.SkipReason(reason or otherwise)
 
 
 def _reason_to_wait(instance: dg.DagsterInstance, job_name: str) -> str | None:
