@@ -17,7 +17,15 @@ class SourceUnavailable(PipelineError):
 
 
 class SourceGap(PipelineError):
-    """A partition no longer has, or did not deliver, the events after our position."""
+    """A partition no longer has, or did not deliver, the events after our position.
+
+    `missing` are their numbers as ranges, both ends inclusive; empty where it isn't known which are
+    missing, or where none are (a hub that was set back, events out of order).
+    """
+
+    def __init__(self, message: str, missing: tuple[tuple[int, int], ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class PositionConflict(PipelineError):

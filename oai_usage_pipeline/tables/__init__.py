@@ -5,6 +5,7 @@ about in `capture`, `usage`, `reference`, `charge` and `refresh`.
 """
 
 from oai_usage_pipeline.tables.bronze import EVENT_KEY, OPENAI_EVENTS
+from oai_usage_pipeline.tables.capture import CAPTURE_GAPS
 from oai_usage_pipeline.tables.charge import (
     CHARGEBACK_DIMENSIONS,
     CHARGEBACK_MONTHLY,
@@ -45,6 +46,7 @@ from oai_usage_pipeline.tables.silver import (
 
 TABLES = (
     OPENAI_EVENTS,
+    CAPTURE_GAPS,
     USAGE_EVENTS,
     TOKEN_USAGE_HOURLY,
     USAGE_COST_HOURLY,
@@ -58,6 +60,7 @@ TABLES = (
 
 __all__ = [
     "BUCKETS",
+    "CAPTURE_GAPS",
     "CHARGEBACK_DIMENSIONS",
     "CHARGEBACK_MONTHLY",
     "COUNT_COLUMNS",

@@ -121,4 +121,13 @@ COLUMN_DESCRIPTIONS = {
     "closed_at": "When it was done (UTC)",
     "closed_by": "Who did it",
     "chargeback_version": "Delta version of chargeback_monthly that holds this statement",
+    "first_sequence_number": "Number of the first event that is missing",
+    "last_sequence_number": "Number of the last event that is missing",
+    "event_count": "How many events are missing",
+    "after_at": "When the hub accepted the last event before them (UTC); null: none is known",
+    "before_at": "When the hub accepted the first event after them (UTC), or when they were found missing",
+    "found_at": "When capture first found events missing there (UTC)",
+    "acknowledged_at": "When somebody said to go on without them (UTC); null: nobody has",
+    "acknowledged_by": "Who said so; their reason is in `reason`",
+    "is_incomplete": "Whether events are missing from the hour: its numbers are too low by an unknown amount",
 }
