@@ -4,11 +4,16 @@ import logging
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from oai_usage_pipeline.embedded.stack import EmbeddedStack
+from oai_usage_pipeline.embedded.stack import HUB, EmbeddedStack
+from oai_usage_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from oai_usage_pipeline.orchestration.resources import Pipeline
 
 STAGES = 5
 
@@ -39,7 +44,7 @@ def command(events: int, days: int, folder: Path) -> None:
         _send(stack, events, days)
         _stage(3, "Capturing, deriving, aggregating and pricing with Dagster")
         _run(stack)
-        _stage(4, "Comparing gold with the ledger of what was sent")
+        _stage(4, "Comparing gold and bronze with the ledger of what was sent")
         is_equal = _compare(stack)
         _stage(5, "What each team is charged")
         _show_chargeback()
@@ -96,7 +101,17 @@ def _compare(stack: EmbeddedStack) -> bool:
         click.echo("\n".join(f"  {difference}" for difference in differences[:20]))
     else:
         click.secho(f"Difference 0 in every figure of {groups} groups (team, operation, model).", fg="green")
-    return not differences
+    return _check_events(stack, pipeline) and not differences
+
+
+def _check_events(stack: EmbeddedStack, pipeline: "Pipeline") -> bool:
+    from oai_usage_pipeline.embedded.hub_files import HubFiles
+    from oai_usage_pipeline.embedded.ledger_check import check_events
+
+    hub = HubFiles(f"{Settings.load().namespace}/{HUB}", stack.folder / "hub" / HUB)
+    check = check_events(pipeline.lake(), [hub], stack.ledgers, pipeline.fingerprint())
+    click.secho(f"{check.sentence}.", fg="green" if check.holds else "red")
+    return check.holds
 
 
 def _show_chargeback() -> None:

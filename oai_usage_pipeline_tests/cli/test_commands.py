@@ -124,5 +124,6 @@ def test_demo_ends_with_the_ledger_comparison_and_runs_twice(tmp_path: Path) -> 
         assert demo.returncode == 0, demo.stdout + demo.stderr
         assert f"gold {total:>15,}   ledger {total:>15,}   difference 0" in demo.stdout
         assert "Difference 0 in every figure" in demo.stdout
+        assert "events is in bronze once, unaltered." in demo.stdout
         assert "customer-support" in demo.stdout
         assert "What to try next" in demo.stdout
