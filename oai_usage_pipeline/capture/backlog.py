@@ -6,8 +6,10 @@ Belongs here: the one comparison that capture, sensor and status share. Reading 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
-from oai_usage_pipeline.capture.commit import gap
+from oai_usage_pipeline.capture.continuity import Ranges, gap, missing
+from oai_usage_pipeline.capture.gaps import Gap, acknowledged, gaps_of
 from oai_usage_pipeline.capture.source import Hub, PartitionBounds, Source
 from oai_usage_pipeline.errors import ConfigurationError, NoTable, SourceGap
 from oai_usage_pipeline.lake.lake import Lake
@@ -18,12 +20,21 @@ CONCURRENT_QUESTIONS = 8
 
 @dataclass(frozen=True)
 class PartitionBacklog:
-    """One partition's committed position (None: never captured) beside what the hub holds."""
+    """One partition's committed position (None: never captured) beside what the hub holds.
+
+    `recorded` are the gaps of this partition that are on record.
+    """
 
     hub: Hub
     partition_id: str
     position: int | None
     bounds: PartitionBounds
+    recorded: tuple[Gap, ...] = ()
+
+    @cached_property
+    def acknowledged(self) -> Ranges:
+        """Numbers that may be passed over."""
+        return acknowledged(self.recorded)
 
     @property
     def after(self) -> int:
@@ -33,9 +44,22 @@ class PartitionBacklog:
     @property
     def event_count(self) -> int:
         """Events that the hub holds and bronze doesn't."""
-        return max(0, self.bounds.last - max(self.after, self.bounds.first - 1))
+        return self.events_up_to(self.bounds.last)
+
+    def events_up_to(self, head: int) -> int:
+        """Those of them whose number is not beyond `head`."""
+        return sum(last - first + 1 for first, last in self._wanted(head))
 
     @property
+    def target(self) -> int:
+        """The number to read up to: the hub's last, unless it is acknowledged as lost."""
+        wanted = self._wanted(self.bounds.last)
+        return wanted[-1][1] if wanted else self.after
+
+    def _wanted(self, head: int) -> Ranges:
+        return missing(max(self.after, self.bounds.first - 1), head + 1, self.acknowledged)
+
+    @cached_property
     def gap(self) -> SourceGap | None:
         """What stops the partition: events expired before they were captured, or the hub lost some."""
         if self.position is None:
@@ -44,11 +68,20 @@ class PartitionBacklog:
             return SourceGap(
                 f"{self.hub.event_hub} partition {self.partition_id}: event {self.position} is committed, "
                 f"but the hub's last is {self.bounds.last} (hub created {self.hub.incarnation}). The hub has "
-                "lost events or was restored; nothing more is captured in this partition, the others go on"
+                "lost events or was restored, and would give their numbers to others. Nothing more is "
+                "captured in this partition, the others go on, and it can't be acknowledged. Ask Azure's "
+                "support what happened to the hub; to go on, make a new hub and send the logs there: its "
+                "numbers start anew"
             )
         if self.bounds.first <= self.position + 1:
             return None
-        return gap(self.hub, self.partition_id, self.position + 1, self.bounds.first - 1)
+        return gap(self.hub, self.partition_id, self.position, self.bounds.first, self.acknowledged)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether it is stopped by a gap that isn't on record as it is now."""
+        on_record = {each.range for each in self.recorded if each.is_open}
+        return self.gap is not None and not on_record.issuperset(self.gap.missing)
 
 
 def backlog(source: Source, lake: Lake, only: Collection[str] = ()) -> list[PartitionBacklog]:
@@ -65,11 +98,18 @@ def backlog(source: Source, lake: Lake, only: Collection[str] = ()) -> list[Part
     wanted = [each for each in hub.partition_ids if not only or each in only]
     # Positions first: another capture may commit while the hub answers, and what the hub holds only grows.
     positions = _positions(lake, hub, wanted)
+    recorded = gaps_of(lake)
     # A question to an Event Hub takes a third of a second, most of it waiting: ask several at once.
     with ThreadPoolExecutor(max_workers=min(len(wanted), CONCURRENT_QUESTIONS)) as ask:
         bounds = list(ask.map(source.bounds, wanted))
     return [
-        PartitionBacklog(hub, partition_id, positions[partition_id], held)
+        PartitionBacklog(
+            hub,
+            partition_id,
+            positions[partition_id],
+            held,
+            tuple(each for each in recorded if each.is_of(hub, partition_id)),
+        )
         for partition_id, held in zip(wanted, bounds, strict=True)
     ]
 

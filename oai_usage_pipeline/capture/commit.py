@@ -3,7 +3,7 @@
 Belongs here: the numbered steps and nothing else. Reading, batching and waiting live in `run`.
 
 1. Open the table; read the position of each partition in the batch.
-2. Drop events at or below it; the rest must begin at position + 1, or it is a gap.
+2. Drop events at or below it; the rest must follow it without a gap (`continuity` says what may follow).
 3. Append the rows with that same handle, with one transaction per partition.
 4. On any error the outcome is unknown: go back to step 1, whose positions tell.
 
@@ -14,12 +14,14 @@ dropped in step 2 is decided here and nowhere else.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import polars as pl
 
+from oai_usage_pipeline.capture.continuity import Ranges, gap, out_of_order
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable, PositionConflict, SourceGap
 from oai_usage_pipeline.lake.table import LakeTable
@@ -51,11 +53,14 @@ def commit(
     batch: pl.DataFrame,
     at_step: Callable[[Step], None] = lambda _: None,
     pause: Callable[[float], None] = time.sleep,
+    acknowledged: Mapping[str, Ranges] = MappingProxyType({}),
 ) -> list[CommittedRange]:
     """Make the batch part of bronze exactly once, however often this is called with it.
 
     `batch` has the columns of OPENAI_EVENTS, each partition's rows in order. `at_step` is told
-    when a step is done, so that a test can end the process there.
+    when a step is done, so that a test can end the process there. `acknowledged` are the numbers of each
+    partition that may be passed over; that they are read before the table does no harm, since an
+    acknowledgement is never taken back.
 
     Returns what this call added; partitions whose rows were all there already are left out.
     Raises SourceGap when a partition's rows don't continue its position; nothing is written then.
@@ -68,7 +73,7 @@ def commit(
             table = open_table()  # Step 1.
             positions = _positions(table, hub, batch)
             at_step("opened")
-            fresh = _continue_positions(hub, batch, positions)  # Step 2.
+            fresh = _continue_positions(hub, batch, positions, acknowledged)  # Step 2.
             at_step("checked")
             ranges = _ranges(fresh)
             if ranges:
@@ -107,31 +112,29 @@ def _positions(table: LakeTable, hub: Hub, batch: pl.DataFrame) -> dict[str, int
     return {each: table.position(hub.app_id(each)) for each in batch["partition_id"].unique()}
 
 
-def _continue_positions(hub: Hub, batch: pl.DataFrame, positions: dict[str, int | None]) -> pl.DataFrame:
-    """The rows above their partition's position, checked to follow it without a hole."""
-    position = pl.col("partition_id").replace_strict(positions, return_dtype=pl.Int64)
+def _continue_positions(
+    hub: Hub,
+    batch: pl.DataFrame,
+    positions: Mapping[str, int | None],
+    acknowledged: Mapping[str, Ranges],
+) -> pl.DataFrame:
+    """The rows above their partition's position, checked to follow it without a gap."""
+    position = pl.col("partition_id").replace_strict(dict(positions), return_dtype=pl.Int64)
     fresh = batch.filter(position.is_null() | (pl.col("sequence_number") > position))
-    for (partition_id,), rows in fresh.group_by("partition_id"):
-        _check_continuity(hub, str(partition_id), positions[str(partition_id)], rows["sequence_number"])
+    for (key,), rows in fresh.group_by("partition_id"):
+        partition_id, numbers = str(key), rows["sequence_number"]
+        last = positions[partition_id]
+        start = numbers.item(0) - 1 if last is None else last
+        _check_continuity(hub, partition_id, start, numbers, acknowledged.get(partition_id, ()))
     return fresh
 
 
-def _check_continuity(hub: Hub, partition_id: str, position: int | None, numbers: pl.Series) -> None:
-    first = numbers.item(0)
-    expected = first if position is None else position + 1
-    holes = numbers.to_frame().with_columns(
-        (pl.col("sequence_number").shift(1, fill_value=expected - 1) + 1).alias("expected")
-    )
-    for number, expected_number in holes.filter(pl.col("sequence_number") != pl.col("expected")).iter_rows():
-        raise gap(hub, partition_id, expected_number, number - 1)
-
-
-def gap(hub: Hub, partition_id: str, first: int, last: int) -> SourceGap:
-    """The error that names exactly which events are missing (or came out of order)."""
-    missing = f"{first} to {last}" if last >= first else f"after {last} (an older event came again)"
-    return SourceGap(
-        f"{hub.event_hub} partition {partition_id}: events {missing} are missing (hub created "
-        f"{hub.incarnation}). Nothing after them is captured in this partition; the others go on. Keep what "
-        "the hub still has: raise its retention, and look for the missing events in an Event Hubs Capture "
-        "archive"
-    )
+def _check_continuity(
+    hub: Hub, partition_id: str, start: int, numbers: pl.Series, acknowledged: Ranges
+) -> None:
+    jumps = numbers.to_frame("number").with_columns(pl.col("number").shift(1, fill_value=start).alias("last"))
+    for number, last in jumps.filter(pl.col("number") != pl.col("last") + 1).iter_rows():
+        if number <= last:
+            raise out_of_order(hub, partition_id, last, number)
+        if (error := gap(hub, partition_id, last, number, acknowledged)) is not None:
+            raise error

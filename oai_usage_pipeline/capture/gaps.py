@@ -58,6 +58,10 @@ class Gap:
         """Whether nobody has acknowledged it."""
         return self.acknowledged_at is None
 
+    def is_passed_by(self, position: int | None) -> bool:
+        """Whether a partition came beyond it, although it is open."""
+        return self.is_open and position is not None and self.last_sequence_number <= position
+
     def is_of(self, hub: Hub, partition_id: str) -> bool:
         """Whether it is one of that partition, in that life of the hub."""
         return (self.event_hub, self.incarnation, self.partition_id) == (

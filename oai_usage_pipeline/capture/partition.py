@@ -6,7 +6,7 @@ Belongs here: what is dropped, what stops the partition and where reading ends. 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from oai_usage_pipeline.capture.commit import gap
+from oai_usage_pipeline.capture.continuity import Ranges, gap
 from oai_usage_pipeline.capture.source import Hub, HubEvent
 from oai_usage_pipeline.errors import SourceGap
 
@@ -17,13 +17,14 @@ class PartitionStream:
 
     `last` is the number up to which events were taken; for a partition never captured, the one before
     the first event that the hub held when the run began. `duplicate_count` counts what the source sent
-    again, as the SDK does after a reconnect.
+    again, as the SDK does after a reconnect. `acknowledged` are numbers that may be passed over.
     """
 
     hub: Hub
     partition_id: str
     last: int
     target: int
+    acknowledged: Ranges = ()
     duplicate_count: int = 0
     gap: SourceGap | None = field(default=None)
 
@@ -45,8 +46,9 @@ class PartitionStream:
                 if number <= last:
                     self.duplicate_count += 1
                     continue
-                self.gap = gap(self.hub, self.partition_id, last + 1, number - 1)
-                break
+                self.gap = gap(self.hub, self.partition_id, last, number, self.acknowledged)
+                if self.gap is not None:
+                    break
             if number > self.target:
                 break
             taken.append(event)

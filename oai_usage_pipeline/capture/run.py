@@ -10,14 +10,17 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
 from oai_usage_pipeline.capture.batch import Batch, Intake, Limits
 from oai_usage_pipeline.capture.commit import CommittedRange, Step, commit
+from oai_usage_pipeline.capture.gap_notes import forget_healed, note_gap
+from oai_usage_pipeline.capture.gaps import Gap, gaps_of
 from oai_usage_pipeline.capture.landing import bronze_frame, land
 from oai_usage_pipeline.capture.partition import PartitionStream
-from oai_usage_pipeline.capture.source import Hub, HubEvent, Source
-from oai_usage_pipeline.errors import PipelineError
+from oai_usage_pipeline.capture.source import HubEvent, Source
+from oai_usage_pipeline.errors import PipelineError, SourceGap
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import OPENAI_EVENTS
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
@@ -40,12 +43,18 @@ class CapturedPartition:
 
 @dataclass
 class Captured:
-    """What a run did, by partition; `errors` are those that stopped a partition."""
+    """What a run did, by partition; `errors` are those that stopped a partition.
+
+    `gaps` are those on record of the partitions that were read; `has_new_gaps` tells whether the run
+    changed them.
+    """
 
     event_hub: str
     incarnation: str
     partitions: dict[str, CapturedPartition]
     commit_count: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+    has_new_gaps: bool = False
 
     @property
     def event_count(self) -> int:
@@ -72,13 +81,15 @@ class CaptureRun:
     only: Collection[str] = ()
     limits: Limits = field(default_factory=Limits)
     at_step: Callable[[Step], None] = lambda _: None
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def execute(self) -> Captured:
         """Capture up to the heads as they stand now.
 
         A partition that has a gap, or whose reading fails, stops alone: its error is in the result
-        and the others go on. Raises LakeUnavailable when bronze can't be written, and SourceGap when its
-        positions went back while the run was under way.
+        and the others go on. A gap is recorded, for somebody to acknowledge. Raises LakeUnavailable
+        when the lake can't be written, and SourceGap when positions in bronze went back while the run
+        was under way.
         """
         found = backlog(self.source, self.lake, self.only)
         hub = found[0].hub
@@ -90,17 +101,18 @@ class CaptureRun:
         todo = [each for each in found if each.event_count and each.gap is None]
         if todo:
             with rare_garbage_collection():
-                self._capture(hub, todo, result)
+                self._capture(todo, result)
+        self._note_gaps(found, result)
         return result
 
-    def _capture(self, hub: Hub, todo: list[PartitionBacklog], result: Captured) -> None:
+    def _capture(self, todo: list[PartitionBacklog], result: Captured) -> None:
         total = sum(each.event_count for each in todo)
         intake = Intake((each.partition_id for each in todo), self.limits)
         with ThreadPoolExecutor(max_workers=len(todo), thread_name_prefix="read") as readers:
             reading = [readers.submit(self._read, each, intake, result) for each in todo]
             try:
                 while (batch := intake.next_batch()) is not None:
-                    self._commit(hub, batch, result)
+                    self._commit(todo, batch, result)
                     intake.release(batch)
                     logger.info("captured %d of %d events", result.event_count, total)
             except BaseException:
@@ -114,7 +126,11 @@ class CaptureRun:
 
     def _read(self, partition: PartitionBacklog, intake: Intake, result: Captured) -> None:
         stream = PartitionStream(
-            partition.hub, partition.partition_id, partition.after, partition.bounds.last
+            partition.hub,
+            partition.partition_id,
+            partition.after,
+            partition.target,
+            partition.acknowledged,
         )
         outcome = result.partitions[partition.partition_id]
 
@@ -136,12 +152,34 @@ class CaptureRun:
             outcome.duplicate_count = stream.duplicate_count
             intake.reader_left(stream.partition_id)
 
-    def _commit(self, hub: Hub, batch: Batch, result: Captured) -> None:
-        frame = bronze_frame(hub, batch.rows)
-        added = commit(lambda: self.lake.table(OPENAI_EVENTS), hub, frame, self.at_step)
+    def _commit(self, todo: list[PartitionBacklog], batch: Batch, result: Captured) -> None:
+        hub = todo[0].hub
+        added = commit(
+            lambda: self.lake.table(OPENAI_EVENTS),
+            hub,
+            bronze_frame(hub, batch.rows),
+            self.at_step,
+            acknowledged={each.partition_id: each.acknowledged for each in todo},
+        )
         result.commit_count += 1
         for each in added:
             _add(result.partitions[each.partition_id], each)
+
+    def _note_gaps(self, found: list[PartitionBacklog], result: Captured) -> None:
+        """At the end, when it is known how far each partition came."""
+        for each in found:
+            done = result.partitions[each.partition_id]
+            if isinstance(done.error, SourceGap):
+                note_gap(self.source, self.lake, each.hub, each.partition_id, done.error, self.clock())
+            reached = each.position if done.last is None else done.last
+            forget_healed(self.lake, [gap for gap in each.recorded if gap.is_passed_by(reached)])
+        before = [gap for each in found for gap in each.recorded]
+        if before or result.errors:
+            record = gaps_of(self.lake)
+            result.gaps = [
+                gap for gap in record if any(gap.is_of(each.hub, each.partition_id) for each in found)
+            ]
+            result.has_new_gaps = set(result.gaps) != set(before)
 
 
 @contextmanager
