@@ -11,6 +11,7 @@ import polars as pl
 
 from oai_usage_pipeline.audit.charges import chargeback_equals_rebuild, cost_equals_rebuild
 from oai_usage_pipeline.audit.findings import Finding, Invariant, difference, finding, stale_days_of
+from oai_usage_pipeline.audit.holes import holes_of
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.chain import DERIVATIONS
@@ -57,22 +58,28 @@ def positions_match(lake: Lake) -> Finding:
 
 
 def nothing_lost(lake: Lake) -> Finding:
-    """The sequence numbers of a partition have no hole."""
-    partitions = _partitions(lake).with_columns(
-        missing=pl.col("last") - pl.col("first") + 1 - pl.col("distinct")
-    )
-    holes = partitions.filter(pl.col("missing") != 0)
-    wrong = [
-        f"{row['event_hub']} partition {row['partition_id']}: {row['missing']} events missing between "
-        f"{row['first']} and {row['last']}"
-        for row in holes.iter_rows(named=True)
-    ]
+    """The sequence numbers of a partition have no hole but those that somebody has acknowledged."""
+    partitions = _partitions(lake)
+    holed = partitions.filter(pl.col("last") - pl.col("first") + 1 != pl.col("distinct"))
+    wrong, missing, acknowledged = [], 0, 0
+    for row in holed.iter_rows(named=True):
+        hub = Hub(row["event_hub"], row["incarnation"], ())
+        holes = holes_of(lake, hub, row["partition_id"])
+        missing += holes.count
+        acknowledged += holes.acknowledged_count
+        if holes.count:
+            wrong.append(
+                f"{row['event_hub']} partition {row['partition_id']}: {holes.count} events missing between "
+                f"{row['first']} and {row['last']}, and nobody has acknowledged them: {holes}"
+            )
     events = int(partitions["distinct"].sum())
+    given_up = f", but for {acknowledged} that are acknowledged as missing (see `oai-usage gaps`)"
     return finding(
         "nothing_lost",
         wrong,
-        f"{events} events follow each other without a hole in {len(partitions)} partitions",
-        {"events": events, "missing": int(partitions["missing"].sum())},
+        f"{events} events follow each other without a hole in {len(partitions)} partitions"
+        + (given_up if acknowledged else ""),
+        {"events": events, "missing": missing, "acknowledged": acknowledged},
     )
 
 

@@ -1,0 +1,170 @@
+"""The record of gaps on a real Delta table: each once, exact, and nothing acknowledged by accident."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from oai_usage_pipeline.capture import gaps
+from oai_usage_pipeline.capture.gaps import Gap, gaps_of, record_gap, rewrite
+from oai_usage_pipeline.capture.source import Hub
+from oai_usage_pipeline.errors import PositionConflict
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.lake.table import LakeTable
+from oai_usage_pipeline.tables import CAPTURE_GAPS
+
+HUB = Hub("namespace/hub", "2026-01-05T08:00:00.000Z", ("0", "1"))
+AFTER = datetime(2026, 1, 5, 9, tzinfo=UTC)
+BEFORE = AFTER + timedelta(hours=2)
+NOW = AFTER + timedelta(days=1)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+def record(
+    lake: Lake, first: int, last: int, partition_id: str = "0", hub: Hub = HUB, now: datetime = NOW
+) -> list[Gap]:
+    return record_gap(lake, hub, partition_id, first, last, AFTER, BEFORE, now)
+
+
+def acknowledge(lake: Lake, first: int, last: int) -> None:
+    rewrite(
+        lake,
+        lambda record: [
+            replace(each, acknowledged_at=NOW, acknowledged_by="Ada", reason="gone")
+            if each.range == (first, last)
+            else each
+            for each in record
+        ],
+    )
+
+
+def ranges(lake: Lake) -> list[tuple[int, int, bool]]:
+    return [(*each.range, each.is_open) for each in gaps_of(lake)]
+
+
+def version(lake: Lake) -> int:
+    return lake.existing(CAPTURE_GAPS).version
+
+
+def test_looking_for_gaps_makes_no_table(lake: Lake) -> None:
+    assert gaps_of(lake) == []
+    assert not Path(lake.location).exists()
+
+
+def test_a_gap_is_recorded_with_its_count_and_the_times_around_it(lake: Lake) -> None:
+    [found] = record(lake, 10, 14)
+    assert gaps_of(lake) == [found]
+    [row] = lake.existing(CAPTURE_GAPS).scan().collect().iter_rows(named=True)
+    assert row == {
+        "event_hub": "namespace/hub",
+        "incarnation": HUB.incarnation,
+        "partition_id": "0",
+        "first_sequence_number": 10,
+        "last_sequence_number": 14,
+        "event_count": 5,
+        "after_at": AFTER,
+        "before_at": BEFORE,
+        "found_at": NOW,
+        "acknowledged_at": None,
+        "acknowledged_by": None,
+        "reason": None,
+    }
+    assert "5 events of namespace/hub partition 0 are missing: 10 to 14" in str(found)
+    assert "oai-usage gaps acknowledge --partition 0 --first 10 --last 14" in str(found)
+
+
+def test_a_gap_found_again_is_on_record_once_and_nothing_is_written(lake: Lake) -> None:
+    record(lake, 10, 14)
+    before = version(lake)
+    assert record(lake, 10, 14, now=NOW + timedelta(hours=1)) == gaps_of(lake)
+    assert ranges(lake) == [(10, 14, True)]
+    assert version(lake) == before
+
+
+def test_an_open_gap_that_grows_is_the_same_gap(lake: Lake) -> None:
+    record(lake, 10, 14)
+    record(lake, 10, 20, now=NOW + timedelta(hours=1))
+    assert ranges(lake) == [(10, 20, True)]
+    assert gaps_of(lake)[0].found_at == NOW
+
+
+def test_an_open_gap_of_which_some_events_came_shrinks_to_the_rest(lake: Lake) -> None:
+    record(lake, 10, 20)
+    record(lake, 15, 20, now=NOW + timedelta(hours=1))
+    assert ranges(lake) == [(15, 20, True)]
+    assert gaps_of(lake)[0].found_at == NOW
+
+
+def test_what_expired_after_an_acknowledgement_is_a_gap_of_its_own(lake: Lake) -> None:
+    record(lake, 10, 14)
+    acknowledge(lake, 10, 14)
+    [rest] = record(lake, 10, 20)
+    assert rest.range == (15, 20)
+    assert ranges(lake) == [(10, 14, False), (15, 20, True)]
+
+
+def test_recording_what_is_acknowledged_changes_nothing(lake: Lake) -> None:
+    record(lake, 10, 14)
+    acknowledge(lake, 10, 14)
+    before = gaps_of(lake)
+    assert record(lake, 11, 13) == []
+    assert gaps_of(lake) == before
+
+
+def test_gaps_of_other_partitions_and_lives_of_the_hub_stand_beside(lake: Lake) -> None:
+    reborn = Hub(HUB.event_hub, "2026-02-01T00:00:00.000Z", HUB.partition_ids)
+    record(lake, 10, 14)
+    record(lake, 12, 20, "1")
+    record(lake, 8, 30, hub=reborn)
+    assert ranges(lake) == [(10, 14, True), (12, 20, True), (8, 30, True)]
+
+
+def test_a_gap_found_when_the_hub_had_nothing_after_it_ends_when_it_was_found(lake: Lake) -> None:
+    [found] = record_gap(lake, HUB, "0", 10, 14, AFTER, None, NOW)
+    assert found.before_at == NOW
+    [again] = record_gap(lake, HUB, "0", 10, 14, AFTER, None, NOW + timedelta(hours=1))
+    assert again.before_at == NOW
+    [narrower] = record_gap(lake, HUB, "0", 10, 14, AFTER, BEFORE, NOW + timedelta(hours=2))
+    assert narrower.before_at == BEFORE
+
+
+def test_many_writers_at_once_all_get_their_gap_on_record(lake: Lake) -> None:
+    lake.table(CAPTURE_GAPS)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: record(lake, number * 10, number * 10 + 5), range(8)))
+    assert ranges(lake) == [(number * 10, number * 10 + 5, True) for number in range(8)]
+
+
+def test_a_commit_whose_reply_is_lost_records_the_gap_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = LakeTable.replace
+    lost = iter([True])
+
+    def replace_and_lose_the_reply(self: LakeTable, rows: pl.DataFrame, positions: dict[str, int]) -> None:
+        commit(self, rows, positions)
+        if next(lost, False):
+            raise PositionConflict("the outcome of this commit is unknown")
+
+    monkeypatch.setattr(LakeTable, "replace", replace_and_lose_the_reply)
+    record(lake, 10, 14)
+    assert ranges(lake) == [(10, 14, True)]
+
+
+def test_writers_that_never_get_through_give_up_with_an_error(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def conflict(*_: object) -> None:
+        raise PositionConflict("another was first")
+
+    monkeypatch.setattr(LakeTable, "replace", conflict)
+    with pytest.raises(PositionConflict, match="other writers keep getting ahead"):
+        record(lake, 10, 14)
+    assert gaps.ATTEMPTS > 1
