@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
 from oai_usage_pipeline.definitions import build_definitions
@@ -118,13 +119,16 @@ class _Work:
 
     def _execute(self, job: str, *days: str) -> list[str]:
         """Run a job, on the days from the first to the last; returns what its checks found wrong."""
-        result = self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            tags=range_tags(*days) if days else {},
-            # Dagster would print every event of the run; its event log has them anyway.
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            raise_on_error=False,
-        )
+        try:
+            result = self.definitions.resolve_job_def(job).execute_in_process(
+                instance=self.instance,
+                tags=range_tags(*days) if days else {},
+                # Dagster would print every event of the run; its event log has them anyway.
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                raise_on_error=False,
+            )
+        except SQLAlchemyError as error:
+            raise PassFailed(_storage_fault(error)) from error
         if not result.success:
             raise PassFailed(f"The pass failed: {_cause(result)}\nThe run {result.run_id} has the details")
         return [
@@ -144,6 +148,15 @@ def _left(pipeline: Pipeline, heads: dict[str, int]) -> _Left:
     waiting = sum(max(0, heads.get(each.partition_id, -1) - each.after) for each in found)
     lake = pipeline.lake()
     return _Left(waiting, frozenset(all_stale_days(lake)), frozenset(all_stale_months(lake)))
+
+
+def _storage_fault(error: SQLAlchemyError) -> str:
+    """What the driver says; the statement that failed is of no use to a person."""
+    said = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
+    return (
+        f"Dagster's own storage can't be used ({said}): check that its folder DAGSTER_HOME may be written and "
+        "that nothing else holds it. The lake is untouched by that, and the next run goes on from there"
+    )
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:
