@@ -154,8 +154,8 @@ def _storage_fault(error: SQLAlchemyError) -> str:
     """What the driver says; the statement that failed is of no use to a person."""
     said = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
     return (
-        f"Dagster's own storage can't be used ({said}): check that its folder DAGSTER_HOME may be written and "
-        "that nothing else holds it. The lake is untouched by that, and the next run goes on from there"
+        f"Dagster's own storage can't be used ({said}): check that its folder DAGSTER_HOME may be written "
+        "and that nothing else holds it. The lake is untouched by that, and the next run goes on from there"
     )
 
 
