@@ -1,7 +1,8 @@
 """Gold from silver: sums add up, so a day plus the sums of its new rows is the day.
 
 Unless a new row is a further record of a call that is counted already: then the day is added up
-anew. Belongs here: which silver rows that needs. What makes two rows one call is for `usage.calls`.
+anew. Belongs here: which silver rows that needs. What makes two rows one call is for `usage.calls`, and
+which hours are marked as incomplete for `incomplete`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,8 @@ import polars as pl
 
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
-from oai_usage_pipeline.refresh.derivation import Derivation, NoReference, day_of
+from oai_usage_pipeline.refresh.derivation import Derivation, day_of
+from oai_usage_pipeline.refresh.incomplete import IncompleteHours
 from oai_usage_pipeline.tables import TOKEN_USAGE_HOURLY, USAGE_EVENTS
 from oai_usage_pipeline.usage.aggregate import aggregate, combine
 from oai_usage_pipeline.usage.calls import CALL_IDS, CALL_WINDOW, is_repeated, one_row_per_call, repeated_ids
@@ -19,17 +21,17 @@ from oai_usage_pipeline.usage.calls import CALL_IDS, CALL_WINDOW, is_repeated, o
 DAY = timedelta(days=1)
 
 
-class TokenUsageHourly(Derivation[NoReference]):
+class TokenUsageHourly(Derivation[IncompleteHours]):
     """See the module."""
 
     source = USAGE_EVENTS
     target = TOKEN_USAGE_HOURLY
     day_column = "usage_date"
 
-    def reference(self, lake: Lake, source: LakeTable) -> NoReference:
+    def reference(self, lake: Lake, source: LakeTable) -> IncompleteHours:
         """See `Derivation.reference`."""
-        del lake, source
-        return NoReference()
+        del source
+        return IncompleteHours.read(lake)
 
     def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
         """See `Derivation.also_stale`: a neighbour that shares a call across midnight with the day."""
@@ -50,29 +52,33 @@ class TokenUsageHourly(Derivation[NoReference]):
         source: LakeTable,
         new: Iterator[pl.DataFrame],
         marks: Mapping[str, int],
-        reference: NoReference,
+        reference: IncompleteHours,
     ) -> None:
         """See `Derivation.extend`."""
-        del reference
         rows = pl.concat([USAGE_EVENTS.empty(), *(frame.select(*USAGE_EVENTS.schema) for frame in new)])
         if _is_news(source, rows):
-            target.replace_day(day, combine(day_of(target, day).collect(), aggregate(rows)), marks)
+            gold = combine(day_of(target, day).collect(), aggregate(rows))
         else:
-            target.replace_day(day, gold_of(source, day), marks)
+            gold = gold_of(source, day)
+        target.replace_day(day, reference.marked(gold, day), marks)
 
     def rebuild(
-        self, target: LakeTable, day: str, source: LakeTable, marks: Mapping[str, int], reference: NoReference
+        self,
+        target: LakeTable,
+        day: str,
+        source: LakeTable,
+        marks: Mapping[str, int],
+        reference: IncompleteHours,
     ) -> None:
         """See `Derivation.rebuild`."""
-        del reference
-        target.replace_day(day, gold_of(source, day), marks)
+        target.replace_day(day, reference.marked(gold_of(source, day), day), marks)
 
 
 TOKEN_USAGE_HOURLY_DERIVATION = TokenUsageHourly()
 
 
 def gold_of(silver: LakeTable, day: str) -> pl.DataFrame:
-    """The gold rows of a day, from all silver rows that can have to do with it."""
+    """The gold rows of a day, from all silver rows that can have to do with it; none is marked yet."""
     midnight = _midnight(day)
     rows = _between(silver, midnight - CALL_WINDOW, midnight + DAY + CALL_WINDOW)
     repeated = repeated_ids(rows.select(CALL_IDS).collect())

@@ -84,8 +84,10 @@ class Watermarks:
         marks = {}
         for each in [day, EVERY_DAY] if is_last else [day]:
             marks[self.app_id(target, each)] = self.source.version
-            if digest := self.reference.digest(each):
-                marks[self._digest_id(target, each)] = digest
+            digest, digest_id = self.reference.digest(each), self._digest_id(target, each)
+            # Nothing to depend on is kept only where there was something before.
+            if digest or target.position(digest_id):
+                marks[digest_id] = digest
         if not is_last and not self._has_todays_reference(target, EVERY_DAY):
             # From here on no digest holds for all of them, not even if the old reference data come back.
             marks[self._digest_id(target, EVERY_DAY)] = MIXED
@@ -95,8 +97,7 @@ class Watermarks:
         return f"{self.app_id(target, day)}/reference"
 
     def _has_todays_reference(self, target: LakeTable, day: str) -> bool:
-        digest = self.reference.digest(day)
-        return not digest or target.position(self._digest_id(target, day)) == digest
+        return (target.position(self._digest_id(target, day)) or 0) == self.reference.digest(day)
 
     def _read_changes(self, target: LakeTable) -> pl.DataFrame:
         """Rows changed per day, source version and kind, of all versions not yet followed by every day."""
@@ -145,8 +146,9 @@ class Watermarks:
         return others | dict(counts.iter_rows())
 
 
-MIXED = 0
-"""In place of everyone's digest: some days were made with other reference data than others."""
+MIXED = -1
+"""In place of everyone's digest: some days were made with other reference data than others. No digest is
+negative, and 0 is that of nothing."""
 
 CHANGES = {
     "day": pl.String(),

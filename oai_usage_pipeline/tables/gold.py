@@ -55,7 +55,7 @@ SUM_COLUMNS = (*TOKEN_COLUMNS, *BUCKETS.values(), *ESTIMATE_COLUMNS)
 TOKEN_USAGE_HOURLY = TableContract(
     name="token_usage_hourly",
     description="Gold: calls, statuses and tokens by hour, subscription, user, operation and model.",
-    version=2,
+    version=3,
     partition_by="usage_date",
     statistics=("hour_at",),
     unique=(),
@@ -63,5 +63,6 @@ TOKEN_USAGE_HOURLY = TableContract(
         **DIMENSIONS,
         **{column: pl.Int64() for column in COUNT_COLUMNS},
         **{column: pl.Int64() for column in SUM_COLUMNS},
+        "is_incomplete": pl.Boolean(),
     },
 )

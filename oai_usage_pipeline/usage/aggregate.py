@@ -1,7 +1,8 @@
 """Calls become hourly gold rows, and gold rows add up to gold rows.
 
 Aggregation is associative: aggregating two halves and combining them equals aggregating the whole.
-Which silver rows are one call is for `calls`; prices and costs are no matter of this module.
+Which silver rows are one call is for `calls`; prices and costs are no matter of this module, nor is
+which hours are incomplete: none is here.
 """
 
 import polars as pl
@@ -29,6 +30,7 @@ def aggregate(calls: pl.LazyFrame | pl.DataFrame) -> pl.DataFrame:
     is null when no row of its group reports that count.
     """
     rows = calls.lazy().with_columns(billed()).with_columns(hour_at=pl.col("event_at").dt.truncate("1h"))
+    rows = rows.with_columns(is_incomplete=pl.lit(value=False))
     has_estimate = pl.any_horizontal(pl.col(name).is_not_null() for name in ESTIMATE_COLUMNS)
     is_merged = DUPLICATES in rows.collect_schema()
     return _grouped(
@@ -49,7 +51,7 @@ def combine(*gold: pl.DataFrame) -> pl.DataFrame:
 
 def _grouped(rows: pl.LazyFrame, **counts: pl.Expr) -> pl.DataFrame:
     sums = {name: pl.when(pl.col(name).count() > 0).then(_sum(name)) for name in SUM_COLUMNS}
-    grouped = rows.group_by(USAGE_DIMENSIONS).agg(**counts, **sums)
+    grouped = rows.group_by(USAGE_DIMENSIONS).agg(pl.col("is_incomplete").any(), **counts, **sums)
     held = [_held(name) for name in (*counts, *sums)]
     return (
         grouped.with_columns(held)
