@@ -19,7 +19,7 @@ import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 CHUNK = 65536
 READER_LIMIT = 16 * 2**20
@@ -86,10 +86,7 @@ class Connection:
 
 
 class Proxy:
-    """Between clients and 127.0.0.1:`target_port`; entering starts it on a free port, `port`.
-
-    `target_port` may be changed while it runs: new connections go there.
-    """
+    """Between clients and 127.0.0.1:`target_port`; entering starts it on a free port, `port`."""
 
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
@@ -103,23 +100,31 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
-    def __enter__(self) -> "Proxy":
-        self._thread.start()
-        self.port = self._run(self._listen())
+    def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def start(self) -> int:
+        """Listen on a free port, and say which."""
+        self._thread.start()
+        self.port = self._run(self._listen())
+        return self.port
+
+    def stop(self) -> None:
+        """Close all connections and listen no more."""
         self._run(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    @property
-    def mode(self) -> Mode:
-        """How it behaves now."""
-        return self._mode
+    def aim(self, target_port: int) -> None:
+        """New connections go there from now on: the server was started again on another port."""
+        self.target_port = target_port
 
     def behave(self, mode: Mode) -> None:
         """Behave like this from now on, on open connections too; in force when the call returns."""
