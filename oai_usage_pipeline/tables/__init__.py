@@ -26,6 +26,7 @@ from oai_usage_pipeline.tables.gold import (
     UNIT_BUCKETS,
     USAGE_DIMENSIONS,
 )
+from oai_usage_pipeline.tables.keys import KEY_PEPPERS, KEY_ROTATIONS
 from oai_usage_pipeline.tables.reference import (
     DEFAULT_DEPLOYMENTS,
     DEPLOYMENT_TYPES,
@@ -47,6 +48,8 @@ from oai_usage_pipeline.tables.silver import (
 TABLES = (
     OPENAI_EVENTS,
     CAPTURE_GAPS,
+    KEY_PEPPERS,
+    KEY_ROTATIONS,
     USAGE_EVENTS,
     TOKEN_USAGE_HOURLY,
     USAGE_COST_HOURLY,
@@ -73,6 +76,8 @@ __all__ = [
     "FIRST_DATE",
     "IDLE_CAPACITY",
     "INSTANT",
+    "KEY_PEPPERS",
+    "KEY_ROTATIONS",
     "MONEY",
     "MONTH_CLOSINGS",
     "OPENAI_EVENTS",

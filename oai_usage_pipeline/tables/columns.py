@@ -130,4 +130,9 @@ COLUMN_DESCRIPTIONS = {
     "acknowledged_at": "When somebody said to go on without them (UTC); null: nobody has",
     "acknowledged_by": "Who said so; their reason is in `reason`",
     "is_incomplete": "Whether events are missing from the hour: its numbers are too low by an unknown amount",
+    "pepper_version": "Number of the pepper, as it stands in fingerprints (v2-...)",
+    "check_value": "24 bits made with the pepper: tells another one from it, and can't confirm a guess",
+    "first_used_at": "When fingerprints were first made with it here (UTC)",
+    "previous_subscription": "The same key's fingerprint, made with the pepper before",
+    "first_seen_at": "When the key was first seen after the pepper was renewed (UTC)",
 }
