@@ -4,7 +4,7 @@ Belongs here: which hours a gap makes incomplete. Whether somebody acknowledged 
 the events are missing all the same. Gaps themselves are for `capture.gaps`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -40,7 +40,12 @@ class IncompleteHours:
             gaps = lake.existing(CAPTURE_GAPS).scan().collect()
         except NoTable:
             return cls(())
-        return cls(_merged(_hours(gap) for gap in gaps.iter_rows(named=True)))
+        return cls.of(gaps.iter_rows(named=True))
+
+    @classmethod
+    def of(cls, gaps: Iterable[Mapping[str, Any]]) -> "IncompleteHours":
+        """Those of rows of CAPTURE_GAPS."""
+        return cls(_merged(_hours(gap) for gap in gaps))
 
     def of_day(self, day: str) -> Hours:
         """Those of one day (ISO date)."""
@@ -65,14 +70,14 @@ class IncompleteHours:
         return set()
 
 
-def first_missing_at(gap: dict[str, Any]) -> datetime:
+def first_missing_at(gap: Mapping[str, Any]) -> datetime:
     """The earliest that the hub can have received an event of a gap (a row of CAPTURE_GAPS)."""
     end: datetime = gap["before_at"]
     start: datetime | None = gap["after_at"] or _created_at(gap["incarnation"])
     return min(start or end, end)
 
 
-def _hours(gap: dict[str, Any]) -> tuple[datetime, datetime]:
+def _hours(gap: Mapping[str, Any]) -> tuple[datetime, datetime]:
     return _hour(first_missing_at(gap) - LONGEST_CALL), _hour(gap["before_at"])
 
 
