@@ -24,6 +24,9 @@ LOCAL_CONNECTION_STRING = (
 
 LOCAL_PEPPER = "local-development-only"
 
+SHORTEST_PEPPER = 16
+"""Characters; fewer can be guessed."""
+
 
 class Settings(BaseSettings):
     """The settings table of the README; the embedded default needs none of them."""
@@ -63,6 +66,10 @@ class Settings(BaseSettings):
     key_pepper_version: int = Field(
         default=1, ge=1, description="Number of the pepper, kept in each fingerprint (`v1-...`)"
     )
+    key_pepper_previous: SecretStr | None = Field(
+        default=None,
+        description="The pepper before it, of the version before, until every key in use was seen again",
+    )
 
     @classmethod
     def load(cls) -> "Settings":
@@ -88,8 +95,7 @@ class Settings(BaseSettings):
                 f"{PREFIX}KEY_PEPPER is not set: outside the local broker callers' keys are only stored as "
                 "fingerprints made with it; set it to a long random secret and keep it"
             )
-        if self.key_pepper is not None and len(self.key_pepper.get_secret_value()) < 16:
-            raise ValueError(f"{PREFIX}KEY_PEPPER is shorter than 16 characters: use a long random secret")
+        _check_peppers(self.key_pepper, self.key_pepper_previous, self.key_pepper_version)
         return self
 
     @property
@@ -119,6 +125,11 @@ class Settings(BaseSettings):
         """The pepper in use; the local broker's is public, as its keys are made up."""
         secret = self.key_pepper.get_secret_value() if self.key_pepper else LOCAL_PEPPER
         return secret.encode()
+
+    @property
+    def previous_pepper(self) -> bytes | None:
+        """The pepper of the version before, None when there is none to be known by."""
+        return self.key_pepper_previous.get_secret_value().encode() if self.key_pepper_previous else None
 
     @property
     def lake_location(self) -> str:
@@ -167,6 +178,30 @@ def _parts(connection_string: str) -> dict[str, str]:
 
 def _host(address: str) -> str:
     return address.strip().lower().rpartition("://")[2].split("/")[0].split(":")[0]
+
+
+def _check_peppers(pepper: SecretStr | None, previous: SecretStr | None, version: int) -> None:
+    for name, secret in (("KEY_PEPPER", pepper), ("KEY_PEPPER_PREVIOUS", previous)):
+        if secret is not None and len(secret.get_secret_value()) < SHORTEST_PEPPER:
+            raise ValueError(
+                f"{PREFIX}{name} is shorter than {SHORTEST_PEPPER} characters: use a long random secret"
+            )
+    if previous is None:
+        return
+    if pepper is None:
+        raise ValueError(
+            f"{PREFIX}KEY_PEPPER_PREVIOUS is set, but {PREFIX}KEY_PEPPER isn't: set that to the new pepper"
+        )
+    if pepper == previous:
+        raise ValueError(
+            f"{PREFIX}KEY_PEPPER and {PREFIX}KEY_PEPPER_PREVIOUS are the same: set the first to the new "
+            "pepper, or leave the second out"
+        )
+    if version < 2:
+        raise ValueError(
+            f"{PREFIX}KEY_PEPPER_PREVIOUS is set, but {PREFIX}KEY_PEPPER_VERSION is {version}: a renewed "
+            "pepper has the next number, 2 the first time"
+        )
 
 
 def _check_connection_string(connection_string: str) -> None:

@@ -16,9 +16,9 @@ from oai_usage_pipeline.charge.attribution import attributed
 from oai_usage_pipeline.charge.provisioned import IDLE_BUCKET
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.refresh.subscribers import known_subscriptions
 from oai_usage_pipeline.tables import (
     ESTIMATE_COLUMNS,
-    SUBSCRIPTIONS,
     TOKEN_BUCKETS,
     TOKEN_USAGE_HOURLY,
     UNATTRIBUTED,
@@ -95,10 +95,7 @@ def _unpriced(cost: pl.DataFrame) -> Iterator[AccountingShare]:
 
 def _unattributed(lake: Lake, gold: pl.DataFrame, cost: pl.DataFrame) -> Iterator[AccountingShare]:
     """Calls of nobody, and what they cost in each currency: few calls can be much money."""
-    try:
-        subscriptions = lake.existing(SUBSCRIPTIONS).scan().collect()
-    except NoTable:
-        subscriptions = SUBSCRIPTIONS.empty()
+    subscriptions = known_subscriptions(lake)
     is_nobodys = pl.col("team") == UNATTRIBUTED
     calls, costs = attributed(gold, subscriptions), attributed(cost, subscriptions)
     nobodys = _sum(calls.filter(is_nobodys), "request_count")

@@ -19,6 +19,8 @@ from oai_usage_pipeline.capture.gap_notes import forget_healed, note_gap
 from oai_usage_pipeline.capture.gaps import Gap, gaps_of
 from oai_usage_pipeline.capture.landing import bronze_frame, land
 from oai_usage_pipeline.capture.partition import PartitionStream
+from oai_usage_pipeline.capture.peppers import check_pepper
+from oai_usage_pipeline.capture.rotations import Rotations
 from oai_usage_pipeline.capture.source import HubEvent, Source
 from oai_usage_pipeline.errors import PipelineError, SourceGap
 from oai_usage_pipeline.lake.lake import Lake
@@ -88,8 +90,8 @@ class CaptureRun:
 
         A partition that has a gap, or whose reading fails, stops alone: its error is in the result
         and the others go on. A gap is recorded, for somebody to acknowledge. Raises LakeUnavailable
-        when the lake can't be written, and SourceGap when positions in bronze went back while the run
-        was under way.
+        when the lake can't be written, ConfigurationError for a pepper that contradicts the lake, and
+        SourceGap when positions in bronze went back while the run was under way.
         """
         found = backlog(self.source, self.lake, self.only)
         hub = found[0].hub
@@ -111,7 +113,11 @@ class CaptureRun:
         with ThreadPoolExecutor(max_workers=len(todo), thread_name_prefix="read") as readers:
             reading = [readers.submit(self._read, each, intake, result) for each in todo]
             try:
+                # While the readers connect, which takes longer: nothing is written before.
+                check_pepper(self.lake, self.fingerprint, self.clock)
+                rotations = Rotations(self.lake, self.fingerprint, self.clock)
                 while (batch := intake.next_batch()) is not None:
+                    rotations.land()
                     self._commit(todo, batch, result)
                     intake.release(batch)
                     logger.info("captured %d of %d events", result.event_count, total)

@@ -40,3 +40,23 @@ def _owners(keys: pl.DataFrame, subscriptions: pl.DataFrame) -> pl.DataFrame:
     owners = subscriptions.select("subscription", *OWNER, "valid_from", "valid_to")
     found = keys.join(owners, on="subscription").filter(valid).select(*_KEY, *OWNER)
     return found.filter(pl.len().over(_KEY) == 1)
+
+
+def through_rotation(subscriptions: pl.DataFrame, rotations: pl.DataFrame) -> pl.DataFrame:
+    """The rows, and for each renewed fingerprint without a row of its own those of the same key's older one.
+
+    `rotations` has the columns of KEY_ROTATIONS; several rotations are followed back. A single row of its
+    own ends that: it then says all that is known.
+    """
+    known = subscriptions
+    while True:
+        unknown = rotations.join(known, on="subscription", how="anti")
+        found = (
+            unknown.select("subscription", "previous_subscription")
+            .join(known.rename({"subscription": "previous_subscription"}), on="previous_subscription")
+            .select(known.columns)
+            .unique()
+        )
+        if found.is_empty():
+            return known
+        known = pl.concat([known, found])

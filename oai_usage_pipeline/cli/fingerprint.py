@@ -25,11 +25,15 @@ _IN_HISTORY = (
 # All that could be a key is taken and refused here: click would repeat it in its own message.
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="")
 def command(arguments: tuple[str, ...]) -> None:
-    """Print the fingerprint of a key: asked for at a hidden prompt, or keys on standard input, one a line."""
+    """Print the fingerprint of a key: asked for at a hidden prompt, or keys on standard input, one a line.
+
+    While OAI_USAGE_KEY_PEPPER_PREVIOUS is set, the fingerprint of the version before stands behind it.
+    """
     if arguments:
         raise click.UsageError(_IN_HISTORY)
     settings = Settings.load()
-    fingerprint = KeyFingerprint(settings.pepper, settings.key_pepper_version)
+    fingerprint = KeyFingerprint(settings.pepper, settings.key_pepper_version, settings.previous_pepper)
+    makers = [each for each in (fingerprint, fingerprint.previous) if each is not None]
     if settings.key_pepper is None:
         click.echo(
             "OAI_USAGE_KEY_PEPPER is not set: made with the public pepper of the local broker, and of use "
@@ -37,7 +41,7 @@ def command(arguments: tuple[str, ...]) -> None:
             err=True,
         )
     for key in _keys():
-        click.echo(fingerprint.of(key))
+        click.echo(" ".join(each.of(key) for each in makers))
 
 
 def _keys() -> Iterator[str]:

@@ -35,7 +35,7 @@ class Pipeline(dg.ConfigurableResource[None]):
     def fingerprint(self) -> KeyFingerprint:
         """What callers' keys are replaced with."""
         settings = self.settings()
-        return KeyFingerprint(settings.pepper, settings.key_pepper_version)
+        return KeyFingerprint(settings.pepper, settings.key_pepper_version, settings.previous_pepper)
 
     @contextmanager
     def source(self) -> Iterator[Source]:

@@ -18,10 +18,10 @@ from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.refresh.dated_rows import DatedRows, as_number, digest_of
 from oai_usage_pipeline.refresh.derivation import EVERY_DAY, day_of
+from oai_usage_pipeline.refresh.subscribers import known_subscriptions
 from oai_usage_pipeline.tables import (
     CHARGEBACK_MONTHLY,
     DEPLOYMENTS,
-    SUBSCRIPTIONS,
     TOKEN_USAGE_HOURLY,
     USAGE_COST_HOURLY,
 )
@@ -40,7 +40,10 @@ def end_of(month: date) -> datetime:
 
 @dataclass(frozen=True)
 class MonthSources:
-    """All that statements are made of, as it was when it was read; also what makes a month stale."""
+    """All that statements are made of, as it was when it was read; also what makes a month stale.
+
+    `subscriptions` are those that `known_subscriptions` tells, so that a renewed key is in the digest.
+    """
 
     lake: Lake
     gold: LakeTable
@@ -55,7 +58,7 @@ class MonthSources:
             lake,
             lake.table(TOKEN_USAGE_HOURLY),
             cost or lake.table(USAGE_COST_HOURLY),
-            lake.table(SUBSCRIPTIONS).scan().collect(),
+            known_subscriptions(lake),
             lake.table(DEPLOYMENTS).scan().collect(),
         )
 

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from oai_usage_pipeline.usage.columns import Envelope
 from oai_usage_pipeline.usage.key_fields import scrub_key_fields, scrub_texts, searched_forms
+from oai_usage_pipeline.usage.key_looks import is_gateway_key
 from oai_usage_pipeline.usage.key_objects import scrub_object
 from oai_usage_pipeline.usage.key_search import names_key
 
@@ -20,6 +21,9 @@ _REMEMBERED_KEYS = 4096
 _LONGEST_REMEMBERED_KEY = 256
 _Known = tuple[str, tuple[str, ...]]
 """A key's fingerprint, and the forms of the key that are searched for."""
+
+_CHECKED = b"\0check value of this pepper"
+_CHECK_BYTES = 3
 
 _FINGERPRINT = re.compile(r"v[0-9]{1,9}-[0-9a-f]{32}")
 
@@ -33,14 +37,25 @@ class KeyFingerprint:
     """Makes fingerprints such as ``v1-9f86d081884c7d659a2feaa0c55ad015`` and removes keys from text.
 
     Few keys make most calls, so fingerprints are remembered, a bounded number of them.
+
+    `previous` is the pepper before this one (its version is one less), while keys of its time are in use:
+    `rotated` then gains the old fingerprint of each caller's key by the new one.
     """
 
-    def __init__(self, pepper: bytes, version: int = 1) -> None:
+    def __init__(self, pepper: bytes, version: int = 1, previous: bytes | None = None) -> None:
         if not pepper:
             raise ValueError("the pepper is empty: fingerprints could be tried against lists of keys")
+        self.version = version
+        self.previous = None if previous is None else KeyFingerprint(previous, version - 1)
+        self.rotated: dict[str, str] = {}
         self._pepper = pepper
         self._prefix = f"v{version}-"
         self._remembered: Callable[[str], _Known] = lru_cache(maxsize=_REMEMBERED_KEYS)(self._know)
+
+    @property
+    def check_value(self) -> str:
+        """Six hexadecimals that another pepper hardly has: 24 bits, too few to confirm a guess by."""
+        return hmac.digest(self._pepper, _CHECKED, "sha256")[:_CHECK_BYTES].hex()
 
     def of(self, key: str) -> str:
         """The fingerprint of `key`, white space around it included; "" and a fingerprint stay as they are."""
@@ -54,6 +69,8 @@ class KeyFingerprint:
         """
         event_time, key, request, response, properties, reason = envelope
         mark, forms = self._known(key) if key else (key, ())
+        if self.previous is not None and key and mark and mark not in self.rotated:
+            self._pair(key, mark)
         if forms and mark:
             event_time = event_time and _without(event_time, forms, mark)
             request = request and _without(request, forms, mark)
@@ -95,7 +112,15 @@ class KeyFingerprint:
         if not key or is_fingerprint(key):
             return key, ()
         digest = hmac.digest(self._pepper, key.encode("utf-8", "surrogatepass"), "sha256")
-        return self._prefix + digest.hex()[:32], searched_forms(key)
+        mark = self._prefix + digest.hex()[:32]
+        if self.previous is not None and is_gateway_key(key):
+            # It may have been logged where the caller's id belongs.
+            self._pair(key, mark)
+        return mark, searched_forms(key)
+
+    def _pair(self, key: str, mark: str) -> None:
+        if self.previous is not None and mark != key:
+            self.rotated[mark] = self.previous.of(key)
 
 
 def _without(text: str, forms: tuple[str, ...], mark: str) -> str:
