@@ -1,72 +1,113 @@
-"""Killed at each step of the commit protocol and run again: every event is in bronze once."""
+"""Killed at each step of the commit protocol, overtaken or doubled, and run again: every event is in bronze once.
 
-import signal
-import subprocess
-import sys
+Real processes with the real SDK against a broker of their own, by the rounds that `make stress` runs by
+the hundred.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from oai_usage_pipeline.audit.invariants import nothing_doubled, nothing_lost, positions_match
+from oai_usage_pipeline.broker.process import BrokerProcess
+from oai_usage_pipeline.embedded.hub_files import HubFiles
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import OPENAI_EVENTS
-from oai_usage_pipeline_tests.capture.crashing_capture import EVENTS, PARTITIONS, source
+from stress.capture_worker import CaptureWorker
+from stress.judgement import Tally, judge_events, judge_invariants
+from stress.kills import STEPS, KillFigures, KillRound, chosen_kills
+
+EVENTS = 300
+HUBS = (*STEPS, "moments", "signals", "overtaken", "rivals")
 
 
-def capture(lake: Path, step: str, occurrence: int = 1) -> int:
-    module = "oai_usage_pipeline_tests.capture.crashing_capture"
-    return subprocess.run([sys.executable, "-m", module, lake, step, str(occurrence)], check=False).returncode
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    with BrokerProcess(tmp_path_factory.mktemp("broker") / "hub", HUBS, partitions=2) as running:
+        yield running
 
 
-def assert_bronze_is_the_source(lake: Lake) -> None:
-    rows = lake.table(OPENAI_EVENTS).scan().sort("partition_id", "sequence_number").collect()
-    expected = [(each, number) for each in PARTITIONS for number in range(EVENTS)]
-    assert rows.select("partition_id", "sequence_number").rows() == expected
-    offsets = {(each, e.sequence_number): e.offset for each in PARTITIONS for e in source().partitions[each]}
-    assert rows.select("partition_id", "sequence_number", "offset").rows() == [
-        (*key, offsets[key]) for key in expected
-    ]
-    for invariant in (nothing_lost, nothing_doubled, positions_match):
-        assert invariant(lake).holds, invariant(lake).sentence
+@pytest.fixture(scope="module")
+def worker(broker: BrokerProcess) -> Iterator[CaptureWorker]:
+    with CaptureWorker(broker.connection_string) as running:
+        yield running
 
 
-@pytest.mark.parametrize("occurrence", [1, 2, 4])
-@pytest.mark.parametrize("step", ["opened", "checked", "writing", "appended"])
+@pytest.fixture
+def folder(broker: BrokerProcess) -> Path:
+    """Beside the hub's files, where a round looks for them."""
+    return broker.data.parent
+
+
+def round_of(folder: Path, hub: str, broker: BrokerProcess, worker: CaptureWorker) -> KillRound:
+    own = folder / f"round-{hub}"
+    own.mkdir()
+    return KillRound(own, broker, hub, worker, seed=1 + HUBS.index(hub), events=EVENTS, rows=30)
+
+
+def assert_clean(figures: KillFigures) -> None:
+    assert figures.tally.is_clean, figures.tally.faults
+    assert figures.event_count == EVENTS
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_a_process_killed_at_a_step_loses_and_doubles_nothing(
-    step: str, occurrence: int, tmp_path: Path
+    step: str, folder: Path, broker: BrokerProcess, worker: CaptureWorker
 ) -> None:
-    assert capture(tmp_path, step, occurrence) == -signal.SIGKILL
-    assert capture(tmp_path, "never") == 0
-    assert_bronze_is_the_source(Lake(str(tmp_path)))
+    figures = round_of(folder, step, broker, worker).run(iter([(step, 1), (step, 2)]))
+    assert_clean(figures)
+    assert figures.kills == {step: 2}
+    assert figures.orphan_count == (2 if step == "writing" else 0)
 
 
-def test_a_run_after_all_is_captured_adds_nothing(tmp_path: Path) -> None:
-    lake = Lake(str(tmp_path))
-    assert capture(tmp_path, "never") == 0
-    version = lake.table(OPENAI_EVENTS).version
-    assert capture(tmp_path, "never") == 0
-    assert lake.table(OPENAI_EVENTS).version == version
-    assert_bronze_is_the_source(lake)
+def test_a_process_killed_at_any_moment_loses_and_doubles_nothing(
+    folder: Path, broker: BrokerProcess, worker: CaptureWorker
+) -> None:
+    figures = round_of(folder, "moments", broker, worker).run(
+        iter([("moment", 1), ("moment", 4), ("random", 1)])
+    )
+    assert_clean(figures)
+    assert figures.kill_count
 
 
-def test_two_processes_on_the_same_partitions_lose_and_double_nothing(tmp_path: Path) -> None:
-    module = "oai_usage_pipeline_tests.capture.crashing_capture"
-    command = [sys.executable, "-m", module, str(tmp_path), "never", "1"]
-    Lake(str(tmp_path)).table(OPENAI_EVENTS)
-    rivals = [subprocess.Popen(command) for _ in range(2)]
-    assert [rival.wait() for rival in rivals] == [0, 0]
-    assert_bronze_is_the_source(Lake(str(tmp_path)))
+def test_a_process_that_is_terminated_once_or_twice_leaves_whole_batches(
+    folder: Path, broker: BrokerProcess, worker: CaptureWorker
+) -> None:
+    figures = round_of(folder, "signals", broker, worker).run(iter([("terminated", 1), ("terminated", 2)]))
+    assert_clean(figures)
 
 
-def test_two_processes_that_both_make_the_table_lose_and_double_nothing(tmp_path: Path) -> None:
-    module = "oai_usage_pipeline_tests.capture.crashing_capture"
-    command = [sys.executable, "-m", module, str(tmp_path), "never", "1"]
-    rivals = [subprocess.Popen(command) for _ in range(3)]
-    assert [rival.wait() for rival in rivals] == [0, 0, 0]
-    assert_bronze_is_the_source(Lake(str(tmp_path)))
+def test_a_run_that_stood_still_while_another_overtook_it_doubles_nothing(
+    folder: Path, broker: BrokerProcess, worker: CaptureWorker
+) -> None:
+    figures = round_of(folder, "overtaken", broker, worker).run(iter([("paused", 1)]))
+    assert_clean(figures)
+    assert figures.kills["paused"] == 1
 
 
-def test_polars_reads_what_delta_committed(tmp_path: Path) -> None:
-    assert capture(tmp_path, "never") == 0
-    assert pl.read_delta(str(tmp_path / "openai_events")).height == EVENTS * len(PARTITIONS)
+def test_runs_that_make_the_table_and_capture_the_same_events_at_once_double_nothing(
+    folder: Path, broker: BrokerProcess, worker: CaptureWorker
+) -> None:
+    rivals = round_of(folder, "rivals", broker, worker)
+    rivals.send()
+    lake, tally = Lake(str(rivals.folder / "lake")), Tally()
+    pids = [worker.start("rivals", rivals.folder / "lake", rows=30) for _ in range(3)]
+    assert [worker.wait(pid).status for pid in pids] == [0, 0, 0]
+    judge_invariants(lake, tally, "after three at once")
+    hub = HubFiles("127.0.0.1/rivals", broker.data / "rivals")
+    assert judge_events(lake, hub, [rivals.folder / "ledger.jsonl"], tally, "after three at once") == EVENTS
+    assert tally.is_clean, tally.faults
+    assert pl.read_delta(lake.uri(OPENAI_EVENTS)).height == EVENTS
+
+
+def test_kills_are_chosen_by_the_seed_and_of_every_kind() -> None:
+    kills = [list(chosen_kills(seed)) for seed in range(20)]
+    assert kills == [list(chosen_kills(seed)) for seed in range(20)]
+    assert {kind for each in kills for kind, _ in each} >= {
+        *STEPS,
+        "moment",
+        "random",
+        "terminated",
+        "paused",
+    }
