@@ -135,7 +135,7 @@ class KillRound:
             os.kill(pid, signal.SIGTERM)
 
     def _overtake(self) -> None:
-        """A run that stands still while the next one commits, and then goes on, as one taken for dead does."""
+        """A run that stands still while the next one commits, and goes on then, like one taken for dead."""
         pid = self._start()
         self._let_it_live()
         os.kill(pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Killed at each step of the commit protocol, overtaken or doubled, and run again: every event is in bronze once.
+"""Killed at each step of the commit protocol, overtaken, run twice: every event is in bronze once.
 
 Real processes with the real SDK against a broker of their own, by the rounds that `make stress` runs by
 the hundred.
