@@ -4,9 +4,9 @@ Belongs here: what every writer must get right (properties, statistics, transact
 handle that was read from). What rows mean, and when to write them, does not.
 """
 
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -19,9 +19,12 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from oai_usage_pipeline.errors import HistoryGone, LakeDamaged, LakeUnavailable, NoTable, PositionConflict
+from oai_usage_pipeline.errors import LakeDamaged, NoTable
+from oai_usage_pipeline.lake.failures import explained, explaining
+from oai_usage_pipeline.lake.files import cut_files, damaged_log_entries
+from oai_usage_pipeline.lake.store import delta_options, is_remote, polars_options
 from oai_usage_pipeline.tables import TableContract
 
 PROPERTIES = {
@@ -32,46 +35,12 @@ PROPERTIES = {
 }
 FORBIDDEN_PROPERTY = "delta.setTransactionRetentionDuration"
 
+MOST_RIVALS = 100
+"""Commits of others that one of ours may have to wait out; of eight at once, delta-rs's 15 let some fail."""
+
 UNIQUE_COLUMN = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
 
-STORAGE_ERRORS = (DeltaError, OSError, pl.exceptions.PolarsError, pa.ArrowException)
-MISSING = ("found gap", "not found", "no such file", "does not exist")
-"""How the readers, each in its own words, say that a log entry or a data file isn't there."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
 Positions = Mapping[str, int]
-
-
-def _explained(
-    method: Callable[Concatenate["LakeTable", P], R],
-) -> Callable[Concatenate["LakeTable", P], R]:
-    @wraps(method)
-    def call(self: "LakeTable", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(self, *args, **kwargs)
-        except CommitFailedError as error:
-            raise PositionConflict(
-                f"{self.contract.name}: another writer committed first, or the outcome of this commit is "
-                f"unknown ({_first_line(error)}): read the positions again before writing"
-            ) from error
-        except STORAGE_ERRORS as error:
-            raise _meaning(self, error) from error
-
-    return call
-
-
-def _meaning(table: "LakeTable", error: Exception) -> LakeUnavailable:
-    found = f"{table.contract.name}: the table at {table.uri} can't be used: {_first_line(error)}. "
-    if any(word in str(error).lower() for word in MISSING):
-        return HistoryGone(found + "A file of it is missing: was it moved, or cleaned up?")
-    return LakeUnavailable(
-        found + "Check that the location exists, has space and may be written, and that its files are whole"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 class LakeTable:
@@ -82,15 +51,16 @@ class LakeTable:
     """
 
     def __init__(
-        self, contract: TableContract, uri: str, storage_options: dict[str, str], *, create: bool = True
+        self, contract: TableContract, uri: str, storage_options: Mapping[str, str], *, create: bool = True
     ) -> None:
         """Open the newest version; without `create`, raises NoTable when there is none."""
         self.contract = contract
         self.uri = uri
-        self._storage_options = storage_options
+        self._storage_options = delta_options(uri, storage_options)
+        self._reading_options = polars_options(uri, storage_options)
         self._handle = self._open(create=create)
 
-    @_explained
+    @explained
     def _open(self, *, create: bool) -> DeltaTable:
         try:
             handle = DeltaTable(self.uri, storage_options=self._storage_options)
@@ -157,12 +127,12 @@ class LakeTable:
         """The table's own id: a table made again at the same place has another."""
         return str(self._handle.metadata().id)
 
-    @_explained
+    @explained
     def position(self, app_id: str) -> int | None:
         """The last committed number of an application transaction; None if there is none, 0 is one."""
         return self._handle.transaction_version(app_id)
 
-    @_explained
+    @explained
     def append(self, rows: pl.DataFrame | pa.RecordBatchReader, positions: Positions) -> None:
         """Commit rows and positions in one Delta commit, or neither.
 
@@ -178,7 +148,7 @@ class LakeTable:
             commit_properties=_commit(positions),
         )
 
-    @_explained
+    @explained
     def replace(self, rows: pl.DataFrame, positions: Positions) -> None:
         """Replace all rows in one commit; raises PositionConflict as `append` does."""
         write_deltalake(
@@ -190,7 +160,7 @@ class LakeTable:
             commit_properties=_commit(positions),
         )
 
-    @_explained
+    @explained
     def replace_day(self, day: str, rows: pl.DataFrame | pa.RecordBatchReader, positions: Positions) -> None:
         """Replace one day's rows in one commit; readers see the old day or the new one.
 
@@ -208,34 +178,62 @@ class LakeTable:
         )
 
     def scan(self) -> pl.LazyFrame:
-        """The rows of this version, lazily; filters on the partition column skip files."""
-        return pl.scan_delta(self._handle)
+        """The rows of this version, lazily; filters on the partition column skip files.
 
-    @_explained
+        Failures that are met while the frame is collected are polars' own: `failures.meaning_of_any`
+        says what they mean.
+        """
+        return pl.scan_delta(self._handle, storage_options=self._reading_options)
+
+    @explained
+    def refuse_damage(self) -> None:
+        """Raise LakeDamaged, naming the file, when the log or a data file was cut, emptied or lost.
+
+        Looks at the log since its last checkpoint and, in a folder, at the sizes of all files. delta-rs
+        takes a log that was cut for one of smaller commits, whose rows would be missing in silence;
+        polars panics on a data file that was cut.
+        """
+        damaged = list(damaged_log_entries(self._handle))
+        if not is_remote(self.uri):
+            damaged += cut_files(self._handle, Path(self.uri.removeprefix("file://")))
+        if damaged:
+            more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+            raise LakeDamaged(
+                f"{self.contract.name}: files of the table at {self.uri} are damaged: {damaged[0]}{more}. "
+                "Was the machine without power, or the file edited, moved or deleted? Nothing is written "
+                "to it; see what can be had again with `oai-usage repair`"
+            )
+
+    def checkpoint(self) -> None:
+        """Write what this version's log amounts to into one file, from which readers then begin."""
+        with explaining(self):
+            self._handle.create_checkpoint()
+
+    @explained
     def days(self) -> set[str]:
         """ISO dates that have files, from the log alone."""
         return {str(partition[self.contract.day_column]) for partition in self._handle.partitions()}
 
-    @_explained
+    @explained
     def rows_by_day(self) -> dict[str, int]:
         """Rows of each day that has files, from the log alone."""
         files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
         day = pl.col(f"partition.{self.contract.day_column}").cast(pl.String)
         return dict(files.group_by(day).agg(pl.col("num_records").sum()).iter_rows())
 
-    @_explained
+    @explained
     def files_by_day(self) -> dict[str, list[str]]:
         """Names of the files that hold each day's rows, from the log alone; rows written anew have others."""
         files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
         day = pl.col(f"partition.{self.contract.day_column}").cast(pl.String)
         return dict(files.group_by(day).agg(pl.col("path").sort()).iter_rows())
 
-    @_explained
+    @explained
     def row_count(self) -> int:
         """Number of rows, from the log's statistics alone."""
         return int(self._handle.count())
 
-    @_explained
+    @explained
     def changes(self, since: int, until: int, where: str) -> pa.RecordBatchReader:
         """Rows inserted and deleted by the versions `since` < v <= `until`, streamed.
 
@@ -244,7 +242,7 @@ class LakeTable:
         """
         return self._changes(since, until, predicate=where)
 
-    @_explained
+    @explained
     def change_counts(self, since: int, until: int, column: str) -> pl.DataFrame:
         """How many rows the versions `since` < v <= `until` changed, by value of a column.
 
@@ -265,10 +263,17 @@ class LakeTable:
         )
 
     def _changes(self, since: int, until: int, **options: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - delta-rs's own
-        reader = self._handle.load_cdf(
-            starting_version=since + 1, ending_version=until, allow_out_of_range=True, **options
+        reader = pa.RecordBatchReader.from_stream(
+            self._handle.load_cdf(
+                starting_version=since + 1, ending_version=until, allow_out_of_range=True, **options
+            )
         )
-        return pa.RecordBatchReader.from_stream(reader)
+        return pa.RecordBatchReader.from_batches(reader.schema, self._batches(reader))
+
+    def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """A damaged or missing file is met only while its rows are read."""
+        with explaining(self):
+            yield from reader
 
 
 def _writer(contract: TableContract) -> WriterProperties:
@@ -283,5 +288,6 @@ def _writer(contract: TableContract) -> WriterProperties:
 
 def _commit(positions: Positions) -> CommitProperties:
     return CommitProperties(
-        app_transactions=[Transaction(app_id, version) for app_id, version in positions.items()]
+        max_commit_retries=MOST_RIVALS,
+        app_transactions=[Transaction(app_id, version) for app_id, version in positions.items()],
     )
