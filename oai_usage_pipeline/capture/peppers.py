@@ -86,6 +86,6 @@ def _refuse_one(
     if same:
         raise ConfigurationError(
             f"{pepper_name} is the pepper of version {same[0]} in this lake, but {version_name} says "
-            f"{version}: each key would get a second fingerprint for nothing. Set the version back, or choose a "
-            "new pepper"
+            f"{version}: keys would get a second fingerprint for nothing. Set the version back, or choose "
+            "a new pepper"
         )
