@@ -8,10 +8,16 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
+from oai_usage_pipeline.capture.misfits import EARLIEST_MS, LATEST_MS, fitted
 from oai_usage_pipeline.capture.source import Hub, HubEvent
 from oai_usage_pipeline.tables import OPENAI_EVENTS
+from oai_usage_pipeline.usage.columns import Envelope
 from oai_usage_pipeline.usage.envelope import open_envelope
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
+
+LONGEST_EVENT = 2**20
+"""Bytes: what an event hub takes as one message. Of a longer one, only so much is kept and read: the time
+that one event may take is bounded by its length."""
 
 LANDED_COLUMNS = (
     "partition_id",
@@ -34,6 +40,13 @@ LandedRow = tuple[
 """The values of LANDED_COLUMNS: a plain tuple is made in a tenth of a named one's time."""
 
 
+_LANDED_TYPES: dict[str, pl.DataType] = {name: OPENAI_EVENTS.schema[name] for name in LANDED_COLUMNS} | {
+    "enqueued_at": pl.Int64()
+}
+_TOO_LARGE = Envelope(reason="event_too_large")
+_FAILED = Envelope(reason="parser_failed")
+
+
 def land(partition_id: str, event: HubEvent, fingerprint: KeyFingerprint) -> LandedRow:
     """The bronze row of one event; never raises, whatever the bytes are.
 
@@ -41,9 +54,14 @@ def land(partition_id: str, event: HubEvent, fingerprint: KeyFingerprint) -> Lan
     the key is replaced wherever it stands.
     """
     sequence_number, offset, enqueued_ms, body = event
-    columns = fingerprint.seal(open_envelope(body))
+    kept = None
+    try:
+        columns = fingerprint.seal(open_envelope(body)) if len(body) <= LONGEST_EVENT else _TOO_LARGE
+        if columns.reason is not None:
+            kept = fingerprint.scrub_unreadable(body[:LONGEST_EVENT])
+    except Exception:  # noqa: BLE001  # a bug that one event reaches must not stop its partition for ever
+        columns, kept = _FAILED, _scrubbed(body, fingerprint)
     event_time, key, request, response, properties, reason = columns
-    kept = None if reason is None else fingerprint.scrub_unreadable(body)
     return (
         partition_id,
         sequence_number,
@@ -59,13 +77,34 @@ def land(partition_id: str, event: HubEvent, fingerprint: KeyFingerprint) -> Lan
     )
 
 
+def _scrubbed(body: bytes, fingerprint: KeyFingerprint) -> bytes | None:
+    """The bytes without keys; nothing where even that fails: what may hold a key is not written."""
+    try:
+        return fingerprint.scrub_unreadable(body[:LONGEST_EVENT])
+    except Exception:  # noqa: BLE001  # as above
+        return None
+
+
 def bronze_frame(hub: Hub, rows: Sequence[LandedRow]) -> pl.DataFrame:
-    """The rows as a frame with the columns of OPENAI_EVENTS."""
+    """The rows as a frame with the columns of OPENAI_EVENTS.
+
+    A row with a value that no column holds becomes a rejected one; the others are not touched by it.
+    """
+    try:
+        return _frame(hub, rows)
+    except Exception:  # noqa: BLE001  # whatever it is, one row's value must not cost the batch
+        return _frame(hub, [fitted(row, _LANDED_TYPES) for row in rows])
+
+
+def _frame(hub: Hub, rows: Sequence[Sequence[object]]) -> pl.DataFrame:
     columns: Iterable[Sequence[object]] = zip(*rows, strict=True) if rows else [()] * len(LANDED_COLUMNS)
     series = {
-        name: pl.Series(name, values, dtype=_landed_type(name))
+        name: pl.Series(name, values, dtype=_LANDED_TYPES[name])
         for name, values in zip(LANDED_COLUMNS, columns, strict=True)
     }
+    # Before the cast, which for some of these is no error but the end of the thread.
+    if not series["enqueued_at"].is_between(EARLIEST_MS, LATEST_MS, closed="left").all(ignore_nulls=False):
+        raise ValueError("an event was accepted by the hub at no time that there was")
     enqueued_at = series["enqueued_at"].cast(pl.Datetime("ms", "UTC"))
     return pl.DataFrame(series).select(
         pl.lit(hub.event_hub).alias("event_hub"),
@@ -77,7 +116,3 @@ def bronze_frame(hub: Hub, rows: Sequence[LandedRow]) -> pl.DataFrame:
         enqueued_at.dt.date().alias("enqueued_date"),
         *LANDED_COLUMNS[4:],
     )
-
-
-def _landed_type(name: str) -> pl.DataType:
-    return pl.Int64() if name == "enqueued_at" else OPENAI_EVENTS.schema[name]

@@ -23,6 +23,8 @@ _COLUMNS = (*Envelope._fields[:-1], "body", "reason")
 _RECORD_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in UsageRecord._fields[:-1]}
 _CALL_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in Call._fields}
 
+_NO_TEXT = pl.lit(None, pl.String())
+
 Others = dict[int, list[Line]]
 """By number of the bronze row, the lines of events that are no reference envelopes in columns."""
 
@@ -32,6 +34,28 @@ def derive(bronze: pl.DataFrame) -> pl.DataFrame:
 
     No event can fail the batch: one that can't be read becomes a rejected row with a reason.
     """
+    try:
+        return _derive(bronze)
+    except Exception:  # noqa: BLE001  # one value that no column holds must not cost the others
+        return _derive_apart(bronze)
+
+
+def _derive_apart(bronze: pl.DataFrame) -> pl.DataFrame:
+    """Halves of what failed, until the one event is found that fails; it is rejected."""
+    if len(bronze) <= 1:
+        return _assemble(
+            bronze.with_columns(
+                pl.lit(None, pl.String()).alias(name) for name in ("EventTime", "AppSubscriptionKey")
+            ),
+            pl.lit(0),
+            [PARSER_FAILED.record] * len(bronze),
+            dict.fromkeys(range(len(bronze)), PARSER_FAILED),
+        )
+    middle = len(bronze) // 2
+    return pl.concat([derive(bronze[:middle]), derive(bronze[middle:])])
+
+
+def _derive(bronze: pl.DataFrame) -> pl.DataFrame:
     others = _others(bronze)
     firsts = [
         _meter(request, response) if at not in others else others[at][0].record

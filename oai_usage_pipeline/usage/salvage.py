@@ -13,13 +13,16 @@ from oai_usage_pipeline.usage.shapes import Line, lines_of, lines_of_array, open
 from oai_usage_pipeline.usage.shapes.diagnostics import DIAGNOSTICS, lines_of_cut
 from oai_usage_pipeline.usage.shapes.shape import remarked
 
+NOT_HELD = "value_not_held"
+"""The reason of an event with a value that no column holds: its bytes are its columns, for people to see."""
+
 _BODIES = ("Request", "Response", "request", "response")
 _CUT = Line(UsageRecord(status="unmetered", reason="truncated"))
 
 
 def salvage(body: bytes | None, reason: str | None) -> list[Line]:
     """What the scrubbed bytes of one event tell; `reason` is the one that capture found."""
-    if body is None:
+    if body is None or reason == NOT_HELD:
         return [_rejected(reason or "envelope_empty")]
     # A cut doesn't heal: what capture found to be one needs no second look as a whole.
     envelope = Envelope(reason=TRUNCATED) if reason == TRUNCATED else open_envelope(body)

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, date, datetime
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +15,7 @@ from oai_usage_pipeline.usage.derive import derive
 from oai_usage_pipeline.usage.envelope import open_envelope
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 from oai_usage_pipeline.usage.metering import UsageRecord
+from oai_usage_pipeline.usage.shapes import Call, Line
 from oai_usage_pipeline_tests.usage.bodies import (
     DONE,
     ENQUEUED_AT,
@@ -95,6 +97,23 @@ def test_a_failing_parser_rejects_one_row_alone(monkeypatch: pytest.MonkeyPatch)
     silver = derive(bronze({}, {"Response": "boom"}, {}))
     assert silver["status"].to_list() == ["metered", "rejected", "metered"]
     assert silver["reason"].to_list() == [None, "parser_failed", None]
+
+
+@pytest.mark.parametrize("call", [Call(status_code=2**31), Call(deployment="\ud800")])
+@pytest.mark.parametrize("at", range(5))
+def test_a_call_that_no_column_holds_rejects_one_event_alone(
+    monkeypatch: pytest.MonkeyPatch, call: Call, at: int
+) -> None:
+    def odd(body: bytes | None, reason: str | None) -> list[Line]:
+        return [Line(UsageRecord(status="metered"), call, "\ud800")]
+
+    monkeypatch.setattr(derive_module, "salvage", odd)
+    events: list[dict[str, Any]] = [{} for _ in range(5)]
+    events[at] = unreadable(b"odd", "odd")
+    silver = derive(bronze(*events))
+    assert silver["sequence_number"].to_list() == [0, 1, 2, 3, 4]
+    assert [row == "parser_failed" for row in silver["reason"]] == [each == at for each in range(5)]
+    assert silver.filter(pl.col("sequence_number") != at)["status"].to_list() == ["metered"] * 4
 
 
 @pytest.mark.parametrize("value", [UsageRecord(model="\ud800"), UsageRecord(total_tokens=2**63)])
