@@ -25,13 +25,9 @@ DELTA = {
     "max_retries": "100",  # The time decides: ten tries in a row are over in 3 seconds.
     "backoff_config.max_backoff": "2s",
 }
-POLARS = {
-    "timeout": f"{REQUEST_SECONDS}s",
-    "connect_timeout": "5s",
-    "retry_timeout_ms": str(RETRY_SECONDS * 1000),
-    "max_retries": "100",
-    "retry_max_backoff_ms": "2000",
-}
+POLARS = {"timeout": f"{REQUEST_SECONDS}s", "connect_timeout": "5s"}
+# polars refuses these as text.
+POLARS_RETRIES = {"retry_timeout_ms": RETRY_SECONDS * 1000, "max_retries": 100, "retry_max_backoff_ms": 2000}
 
 
 def delta_options(uri: str, options: Mapping[str, str]) -> dict[str, str]:
@@ -39,18 +35,16 @@ def delta_options(uri: str, options: Mapping[str, str]) -> dict[str, str]:
     return {**DELTA, **options} if is_remote(uri) else dict(options)
 
 
-def polars_options(uri: str, options: Mapping[str, str]) -> dict[str, str] | None:
+def polars_options(uri: str, options: Mapping[str, str]) -> dict[str, str | int] | None:
     """The same for polars, which has names of its own for retries; None for a folder."""
     if not is_remote(uri):
         return None
-    own = {"retry_timeout_ms": _milliseconds(options["retry_timeout"])} if "retry_timeout" in options else {}
-    return {**POLARS, **options, **own}
+    retries = dict(POLARS_RETRIES)
+    if "retry_timeout" in options:
+        retries["retry_timeout_ms"] = int(float(options["retry_timeout"].removesuffix("s")) * 1000)
+    return {**POLARS, **options, **retries}
 
 
 def is_remote(uri: str) -> bool:
     """Whether a lake or table lies in a store that is reached over the network."""
     return "://" in uri and not uri.startswith("file://")
-
-
-def _milliseconds(seconds: str) -> str:
-    return str(int(float(seconds.removesuffix("s")) * 1000))
