@@ -11,6 +11,7 @@ import dagster as dg
 from oai_usage_pipeline.orchestration.assets import ASSETS
 from oai_usage_pipeline.orchestration.checks import CHECKS
 from oai_usage_pipeline.orchestration.closing import CLOSING_JOBS
+from oai_usage_pipeline.orchestration.gaps import GAP_JOBS
 from oai_usage_pipeline.orchestration.jobs import ASSET_JOBS
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.orchestration.schedules import SCHEDULES
@@ -22,7 +23,7 @@ def build_definitions(*, resource_overrides: Mapping[str, object] | None = None)
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,
-        jobs=[*ASSET_JOBS, *CLOSING_JOBS],
+        jobs=[*ASSET_JOBS, *CLOSING_JOBS, *GAP_JOBS],
         sensors=SENSORS,
         schedules=SCHEDULES,
         resources={"pipeline": Pipeline(), **(resource_overrides or {})},

@@ -37,6 +37,7 @@ LAYERS: dict[str, set[str]] = {
     "cli": {
         "audit",
         "broker",
+        "capture",
         "charge",
         "embedded",
         "lake",
@@ -54,7 +55,13 @@ LAYERS: dict[str, set[str]] = {
 }
 LEAVES = {"errors", "tables"}
 ONLY_IN = {
-    "azure": {"capture/event_hub.py", "reference/apim.py", "traffic/sender.py"},
+    "azure": {
+        "capture/event_hub.py",
+        "capture/hub_client.py",
+        "capture/reception.py",
+        "reference/apim.py",
+        "traffic/sender.py",
+    },
     "deltalake": {"lake"},
     "dagster": {"orchestration", "definitions.py"},
 }

@@ -11,6 +11,7 @@ from typing import Any
 from oai_usage_pipeline.audit.accounting import AccountingShare, accounting_shares
 from oai_usage_pipeline.audit.assumptions import assumed_deployments
 from oai_usage_pipeline.capture.backlog import backlog
+from oai_usage_pipeline.capture.gaps import gaps_of
 from oai_usage_pipeline.capture.source import Source
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
@@ -43,12 +44,16 @@ class TableStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole picture; `as_dict` is what `oai-usage status --json` prints."""
+    """The whole picture; `as_dict` is what `oai-usage status --json` prints.
+
+    `open_gaps` says which events are missing and that nobody has acknowledged it, a sentence each.
+    """
 
     partitions: list[PartitionStatus]
     tables: list[TableStatus]
     accounting: list[AccountingShare]
     assumptions: list[str]
+    open_gaps: list[str]
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for JSON; money is text, since JSON's numbers are floats to most readers."""
@@ -77,6 +82,7 @@ def status(source: Source, lake: Lake, now: datetime) -> Status:
         tables=table_statuses(lake),
         accounting=accounting_shares(lake, now),
         assumptions=[each for each in (assumed_deployments(lake),) if each],
+        open_gaps=[str(each) for each in gaps_of(lake) if each.is_open],
     )
 
 

@@ -15,6 +15,7 @@ COMMANDS = (
     "run",
     "status",
     "verify",
+    "gaps",
     "fingerprint",
     "subscriptions",
     "prices",

@@ -11,6 +11,7 @@ import click
 
 from oai_usage_pipeline.charge.teams import by_team
 from oai_usage_pipeline.cli.statement import show_statement
+from oai_usage_pipeline.cli.terminal import plain
 
 if TYPE_CHECKING:
     from oai_usage_pipeline.lake.lake import Lake
@@ -64,10 +65,13 @@ def restate(month: str, by: str, why: str) -> None:
 def show_statements(lake: "Lake", only: str | None = None, *, teams_only: bool = False) -> None:
     """Print the statement of each month of the lake, or of the one asked for, and whether it is closed.
 
+    Below it stand the events that are missing from the month, with who acknowledged that.
+
     With `teams_only`, each team's models are added up. Raises NoTable where nothing is charged yet.
     """
     import polars as pl
 
+    from oai_usage_pipeline.audit.completeness import gaps_of_month
     from oai_usage_pipeline.refresh.closing import month_of
     from oai_usage_pipeline.refresh.closings import closings_of
     from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY
@@ -81,3 +85,5 @@ def show_statements(lake: "Lake", only: str | None = None, *, teams_only: bool =
         show_statement(by_team(statement) if teams_only else statement, f"Chargeback of {month} ({state})")
         for closing in closings:
             click.echo(f"  {closing}")
+        for gap in gaps_of_month(lake, month_of(month)):
+            click.echo(plain(f"  Not in it: {gap}"))

@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from oai_usage_pipeline.cli.terminal import plain
 from oai_usage_pipeline.tables import (
     ESTIMATE_COLUMNS,
     IDLE_CAPACITY,
@@ -90,14 +91,14 @@ def money(amount: Decimal | None) -> str:
 
 def _line(row: dict[str, Any]) -> StatementLine:
     return StatementLine(
-        team=_plain(row["team"]),
-        cost_centre=_plain(row["cost_centre"]),
-        model=_plain(row["model"]),
+        team=plain(row["team"]),
+        cost_centre=plain(row["cost_centre"]),
+        model=plain(row["model"]),
         requests=_count(row["request_count"]),
         tokens=_count(_tokens(row, TOKEN_BUCKETS.values())),
         estimated=_share(row["estimated_share"]),
         unpriced=_unpriced(row) or "-",
-        currency=_plain(row["currency"]),
+        currency=plain(row["currency"]),
         cost=money(row["cost"]),
         estimated_cost=money(row["estimated_cost"]),
         note=_note(row),
@@ -105,7 +106,7 @@ def _line(row: dict[str, Any]) -> StatementLine:
 
 
 def _note(row: dict[str, Any]) -> str:
-    reason = _plain(row["reason"]) if row["reason"] else ""
+    reason = plain(row["reason"]) if row["reason"] else ""
     return reason if row["entry"] == "usage" else f"adjustment of {row['entry_date']}: {reason}"
 
 
@@ -170,8 +171,3 @@ def _unpriced(row: dict[str, Any]) -> str:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
-
-
-def _plain(text: str | None) -> str:
-    """A name without what could steer a terminal: models and users come from events."""
-    return "-" if text is None else "".join(sign if sign.isprintable() else "?" for sign in text)

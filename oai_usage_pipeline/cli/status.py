@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oai_usage_pipeline.cli.terminal import plain
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -53,5 +55,5 @@ def command(as_json: bool) -> None:
     show("Partitions of the hub", found.partitions)
     show("Tables of the lake", found.tables)
     show("Not fully accounted for, last 7 days", [_Line.of_share(each) for each in found.accounting])
-    for assumption in found.assumptions:
-        click.echo(assumption)
+    for sentence in (*found.assumptions, *found.open_gaps):
+        click.echo(plain(sentence))

@@ -17,6 +17,7 @@ from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.errors import PipelineError, SourceGap
 from oai_usage_pipeline.orchestration.charge_assets import CHARGE_ASSETS
 from oai_usage_pipeline.orchestration.days import DAYS
+from oai_usage_pipeline.orchestration.gaps import capture_gaps, gaps_recorded
 from oai_usage_pipeline.orchestration.liveness import signs_of_life
 from oai_usage_pipeline.orchestration.metadata import captured_state, hub_state
 from oai_usage_pipeline.orchestration.resources import Pipeline
@@ -78,6 +79,8 @@ def openai_events(
     others = [error for error in captured.errors if not isinstance(error, SourceGap)]
     partitions = f"{len(captured.partitions)} partitions"
     context.log.info("Captured %d events in %d commits", captured.event_count, captured.commit_count)
+    if captured.has_new_gaps:
+        context.log_event(gaps_recorded(captured.gaps))
     yield dg.MaterializeResult(
         metadata=captured_state(captured, table_status(lake, OPENAI_EVENTS)),
         check_results=[
@@ -102,14 +105,15 @@ def usage_events(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
     return refresh(context, pipeline, USAGE_EVENTS_DERIVATION)
 
 
-@table_asset(TOKEN_USAGE_HOURLY, "gold", deps=[usage_events], partitions_def=DAYS)
+@table_asset(TOKEN_USAGE_HOURLY, "gold", deps=[usage_events, capture_gaps.key], partitions_def=DAYS)
 def token_usage_hourly(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
     """Bring days of gold, by the date of the call, up to date with silver."""
     return refresh(context, pipeline, TOKEN_USAGE_HOURLY_DERIVATION)
 
 
-ASSETS: list[dg.AssetsDefinition | dg.SourceAsset] = [
+ASSETS: list[dg.AssetsDefinition | dg.SourceAsset | dg.AssetSpec] = [
     event_hub,
+    capture_gaps,
     openai_events,
     usage_events,
     token_usage_hourly,

@@ -5,14 +5,17 @@ belongs in `assets`; what it costs in `charge`, `refresh` and `reference`.
 """
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from oai_usage_pipeline.audit.completeness import gaps_of_month
 from oai_usage_pipeline.orchestration.days import DAYS, MONTHS
 from oai_usage_pipeline.orchestration.liveness import signs_of_life
 from oai_usage_pipeline.orchestration.metadata import (
     charged_state,
+    gaps_state,
     landed_state,
     reconciled_state,
     table_definition,
@@ -78,8 +81,14 @@ def chargeback_monthly(context: dg.AssetExecutionContext, pipeline: Pipeline) ->
     lake = pipeline.lake()
     land_missing(lake, pipeline.reference_folder())
     done = refresh(context, pipeline, CHARGEBACK_MONTHLY_DERIVATION)
+    months = (date.fromisoformat(each) for each in context.partition_keys)
+    lacking = {gap: None for month in months for gap in gaps_of_month(lake, month)}
     return dg.MaterializeResult(
-        metadata={**(done.metadata or {}), **charged_state(charged(lake, context.partition_keys))}
+        metadata={
+            **(done.metadata or {}),
+            **charged_state(charged(lake, context.partition_keys)),
+            **gaps_state(list(lacking)),
+        }
     )
 
 

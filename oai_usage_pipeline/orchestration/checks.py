@@ -13,6 +13,7 @@ import dagster as dg
 from oai_usage_pipeline.audit import charges, invariants
 from oai_usage_pipeline.audit.accounting import AccountingShare, accounting_shares
 from oai_usage_pipeline.audit.assumptions import assumed_deployments
+from oai_usage_pipeline.audit.completeness import days_are_complete
 from oai_usage_pipeline.audit.findings import Finding, Invariant
 from oai_usage_pipeline.audit.shares import status_share
 from oai_usage_pipeline.errors import NoTable
@@ -163,9 +164,20 @@ def deployments_are_named(pipeline: Pipeline) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    name="days_are_complete",
+    asset=TOKEN_USAGE_HOURLY.name,
+    description="No events are missing from any day: none expired before they were captured.",
+)
+def every_day_is_complete(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """A warning that stays: what somebody acknowledged is missing all the same."""
+    return check_result(days_are_complete(pipeline.lake()), dg.AssetCheckSeverity.WARN)
+
+
 CHECKS: list[dg.AssetChecksDefinition] = [
     *(_invariant_check(contract, invariant) for contract, invariant in INVARIANTS),
     *(_share_check(status, limit, description) for status, (limit, description) in SHARES.items()),
     *(_accounting_check(name, *rest) for name, rest in ACCOUNTING.items()),
     deployments_are_named,
+    every_day_is_complete,
 ]

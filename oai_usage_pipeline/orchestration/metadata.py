@@ -13,6 +13,7 @@ import polars as pl
 from oai_usage_pipeline.audit.findings import Finding
 from oai_usage_pipeline.audit.status import TableStatus
 from oai_usage_pipeline.capture.backlog import PartitionBacklog
+from oai_usage_pipeline.capture.gaps import Gap
 from oai_usage_pipeline.capture.run import Captured
 from oai_usage_pipeline.charge.teams import by_team
 from oai_usage_pipeline.reconcile.reconciliation import Reconciliation
@@ -84,6 +85,19 @@ def captured_state(captured: Captured, table: TableStatus) -> Metadata:
             }
             for each in partitions
         ),
+        **gaps_state(captured.gaps),
+    }
+
+
+def gaps_state(gaps: Sequence[Gap]) -> Metadata:
+    """Events that were never captured: how many, and each gap with who acknowledged it."""
+    return {
+        "missing_events": sum(each.event_count for each in gaps),
+        "open_gaps": sum(each.is_open for each in gaps),
+        "gaps": _table(
+            {name: _cell(value) for name, value in asdict(each).items()} | {"event_count": each.event_count}
+            for each in gaps
+        ),
     }
 
 
@@ -142,12 +156,14 @@ def reconciled_state(found: Reconciliation) -> Metadata:
     }
 
 
-def check_result(finding: Finding) -> dg.AssetCheckResult:
+def check_result(
+    finding: Finding, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+) -> dg.AssetCheckResult:
     """A finding as an asset check: its sentence, its figures."""
     return dg.AssetCheckResult(
         check_name=finding.invariant,
         passed=finding.holds,
-        severity=dg.AssetCheckSeverity.ERROR,
+        severity=severity,
         description=finding.sentence,
         metadata=dict(finding.figures),
     )

@@ -46,7 +46,7 @@ def run_until_idle(
     left = _left(pipeline, heads)
     while left.is_any:
         passes += 1
-        if left.events:
+        if left.events or left.new_gaps:
             report(f"Pass {passes}: {left.events:,} events wait in {len(heads)} partitions")
             faults = work.capture()
         work.refresh_stale()
@@ -62,15 +62,17 @@ def run_until_idle(
 
 @dataclass(frozen=True)
 class _Left:
-    """Events up to the given heads that can be had and are not in bronze; days and months that are behind."""
+    """Events up to the given heads that can be had and are not in bronze; partitions stopped by gaps that
+    are not on record; days and months that are behind."""
 
     events: int
+    new_gaps: frozenset[str]
     days: frozenset[str]
     months: frozenset[str]
 
     @property
     def is_any(self) -> bool:
-        return bool(self.events or self.days or self.months)
+        return bool(self.events or self.new_gaps or self.days or self.months)
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,11 @@ def _backlog(pipeline: Pipeline) -> list[PartitionBacklog]:
 
 
 def _left(pipeline: Pipeline, heads: dict[str, int]) -> _Left:
-    found = (each for each in _backlog(pipeline) if each.gap is None)
-    waiting = sum(max(0, heads.get(each.partition_id, -1) - each.after) for each in found)
+    found = _backlog(pipeline)
+    waiting = sum(each.events_up_to(heads.get(each.partition_id, -1)) for each in found if each.gap is None)
+    new_gaps = frozenset(str(each.gap) for each in found if each.has_news)
     lake = pipeline.lake()
-    return _Left(waiting, frozenset(all_stale_days(lake)), frozenset(all_stale_months(lake)))
+    return _Left(waiting, new_gaps, frozenset(all_stale_days(lake)), frozenset(all_stale_months(lake)))
 
 
 def _storage_fault(error: SQLAlchemyError) -> str:

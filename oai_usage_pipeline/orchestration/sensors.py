@@ -48,7 +48,7 @@ RANGES_AT_ONCE = 10
 def backlog_sensor(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> dg.SensorResult | dg.SkipReason:
-    """One live pass at a time; partitions stopped by a gap don't ask for more.
+    """One live pass at a time; partitions stopped by a gap ask for one that records it, and no more.
 
     What was seen of the hub is kept as an observation with each pass that is asked for.
     """
@@ -61,7 +61,7 @@ def backlog_sensor(
         return dg.SkipReason(str(error))
     waiting = sum(each.event_count for each in found if each.gap is None)
     gaps = [str(each.gap) for each in found if each.gap]
-    if not waiting:
+    if not waiting and not any(each.has_news for each in found):
         return dg.SkipReason("\n".join(gaps) or "Bronze has every event that the hub holds.")
     tags = {
         "oai_usage/event_hub": found[0].hub.event_hub.replace("/", "."),
