@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock
 
 from oai_usage_pipeline.errors import ConfigurationError
 
@@ -37,8 +38,14 @@ def dagster_home() -> Path:
 @contextmanager
 def dagster_instance() -> Iterator[dg.DagsterInstance]:
     """The instance at `dagster_home`, closed afterwards."""
-    os.environ["DAGSTER_HOME"] = str(dagster_home())
-    with dg.DagsterInstance.get() as instance:
+    home = dagster_home()
+    os.environ["DAGSTER_HOME"] = str(home)
+    # Dagster makes its SQLite files on first use, and fails where two processes do so at once.
+    with FileLock(home / ".first-use.lock"):
+        instance = dg.DagsterInstance.get()
+        instance.get_runs_count()
+        instance.get_latest_materialization_event(dg.AssetKey("none"))
+    with instance:
         yield instance
 
 
