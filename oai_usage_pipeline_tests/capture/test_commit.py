@@ -55,6 +55,17 @@ def test_rows_and_positions_of_several_partitions_share_one_commit(
     assert [table.position(HUB.app_id(each)) for each in ("0", "1")] == [4, 2]
 
 
+def test_rejected_rows_share_the_commit_of_their_position(
+    lake: Lake, open_table: Callable[[], LakeTable]
+) -> None:
+    before = open_table().version
+    rows = [land("0", event(n, b"no JSON" if n % 2 else None), FINGERPRINT) for n in range(4)]
+    assert commit(open_table, HUB, bronze_frame(HUB, rows)) == [CommittedRange("0", 0, 3, 4, 2)]
+    assert open_table().version == before + 1
+    assert open_table().position(HUB.app_id("0")) == 3
+    assert numbers_in(lake, "0") == [0, 1, 2, 3]
+
+
 def test_the_same_batch_twice_is_in_bronze_once(lake: Lake, open_table: Callable[[], LakeTable]) -> None:
     commit(open_table, HUB, batch({"0": range(5)}))
     assert commit(open_table, HUB, batch({"0": range(5)})) == []
