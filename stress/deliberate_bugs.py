@@ -51,6 +51,7 @@ class Bug:
 COMMIT = "oai_usage_pipeline/capture/commit.py"
 BACKLOG = "oai_usage_pipeline/capture/backlog.py"
 TEST_COMMIT = "oai_usage_pipeline_tests/capture/test_commit.py"
+TEST_METERING = "oai_usage_pipeline_tests/usage/test_metering.py"
 TEST_RUN = "oai_usage_pipeline_tests/capture/test_run.py"
 APPEND = "table.append(fresh, {hub.app_id(each.partition_id): each.last for each in ranges})  # Step 3."
 POSITIONS = "{hub.app_id(each.partition_id): each.last for each in ranges}"
@@ -123,10 +124,7 @@ BUGS = (
                 'STRICT = ConfigDict(strict=False, extra="ignore"',
             ),
         ),
-        (
-            "oai_usage_pipeline_tests/usage/test_metering.py"
-            "::test_a_count_that_is_no_plain_number_is_refused_never_coerced",
-        ),
+        (f"{TEST_METERING}::test_a_count_that_is_no_plain_number_is_refused_never_coerced",),
     ),
     Bug(
         "no gap check",
