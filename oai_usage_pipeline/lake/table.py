@@ -5,6 +5,7 @@ handle that was read from). What rows mean, and when to write them, does not.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from oai_usage_pipeline.errors import LakeDamaged, NoTable
 from oai_usage_pipeline.lake.failures import explained, explaining
 from oai_usage_pipeline.lake.files import cut_files, damaged_log_entries
+from oai_usage_pipeline.lake.form import strange_columns, strange_features
+from oai_usage_pipeline.lake.rewrites import Rewrite, rewrites
 from oai_usage_pipeline.lake.store import delta_options, is_remote, polars_options
 from oai_usage_pipeline.tables import TableContract
 
@@ -203,6 +206,51 @@ class LakeTable:
                 "Was the machine without power, or the file edited, moved or deleted? Nothing is written "
                 "to it; see what can be had again with `oai-usage repair`"
             )
+
+    def refuse_strange_form(self) -> None:
+        """Raise LakeDamaged when the table has features or columns that this pipeline can't write."""
+        with explaining(self):
+            features = strange_features(self._handle)
+            wrong = [f"it asks for the protocol features {', '.join(features)}"] if features else []
+            wrong += strange_columns(self._handle, self.contract)
+        if wrong:
+            raise LakeDamaged(
+                f"{self.contract.name}: the table at {self.uri} isn't as this pipeline makes it: "
+                f"{'; '.join(wrong)}. Another program changed it. Nothing is written to it: see "
+                "docs/REPAIR.md"
+            )
+
+    @explained
+    def gone_files(self) -> list[str]:
+        """Names of the data files that the log has and the store hasn't; asks for every file."""
+        return list(self._handle.repair(dry_run=True)["files_removed"])
+
+    @explained
+    def forget_gone_files(self, positions: Positions) -> list[str]:
+        """Take data files that are gone out of the log in one commit; returns their names.
+
+        Nothing is committed when all are there. Raises PositionConflict as `append` does.
+        """
+        return list(self._handle.repair(commit_properties=_commit(positions))["files_removed"])
+
+    @explained
+    def rewrites(self, most: int | None = None) -> list[Rewrite]:
+        """Those of the newest `most` commits, or of all, that took rows away or replaced them, newest first."""
+        return list(rewrites(self._handle, most))
+
+    @explained
+    def newest(self, column: str) -> datetime | None:
+        """The greatest instant in a column that has statistics, from the log alone; None without rows."""
+        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+        name = f"max.{column}"
+        found = files[name].max() if name in files.columns else None
+        assert found is None or isinstance(found, datetime), f"{column} holds no instants"
+        return found
+
+    def read(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """Collect what was made of `scan`; failures of files and store are errors made for people."""
+        with explaining(self):
+            return rows.collect(engine="streaming")
 
     def checkpoint(self) -> None:
         """Write what this version's log amounts to into one file, from which readers then begin."""
