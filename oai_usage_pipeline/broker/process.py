@@ -56,7 +56,7 @@ class BrokerProcess:
     def start(self) -> None:
         """Start it and return when it listens; raises BrokerError with what it said when it ends first."""
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed when the process is reaped
-        self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
+        self._process = subprocess.Popen(  # nosec B603 # noqa: S603 - this very interpreter
             self._command(), stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
         assert self._process.stdout is not None

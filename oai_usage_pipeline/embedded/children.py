@@ -19,7 +19,7 @@ def child(command: Sequence[str]) -> Iterator["subprocess.Popen[bytes]"]:
 
     It gets a session of its own, so that Ctrl-C reaches only us and the order of ending is ours.
     """
-    process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own commands
+    process = subprocess.Popen(command, start_new_session=True)  # nosec B603 # noqa: S603 - our own commands
     try:
         yield process
     finally:
