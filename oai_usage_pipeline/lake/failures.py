@@ -25,6 +25,9 @@ MISSING = ("found gap", "not found", "no such file", "does not exist")
 
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
 SIGNATURE = re.compile(r"\b(sig|skoid|client_secret|access_token)=[^&\s)\"']+")
+FRAME = re.compile(r"\d+: |at \S+:\d+|stack backtrace")
+"""A line of Rust's backtrace, which its errors carry where RUST_BACKTRACE is set."""
+
 LONGEST_SENTENCE = 600
 
 P = ParamSpec("P")
@@ -91,7 +94,7 @@ def meaning_of_any(error: BaseException) -> LakeUnavailable | None:
 def sentence(error: BaseException) -> str:
     """What an error says, in one line, without colours and without the signatures of signed addresses."""
     lines = (line.strip(" \t↳") for line in COLOUR.sub("", str(error)).split("\n"))
-    said = ": ".join(line for line in lines if line) or type(error).__name__
+    said = ": ".join(line for line in lines if line and not FRAME.match(line)) or type(error).__name__
     return SIGNATURE.sub(r"\1=...", said)[:LONGEST_SENTENCE].rstrip(". ")
 
 

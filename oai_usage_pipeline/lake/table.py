@@ -23,9 +23,10 @@ from deltalake import (
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from oai_usage_pipeline.errors import LakeDamaged, NoTable
-from oai_usage_pipeline.lake.failures import explained, explaining
-from oai_usage_pipeline.lake.files import cut_files, damaged_log_entries
+from oai_usage_pipeline.lake.failures import explained, explaining, sentence
+from oai_usage_pipeline.lake.files import cut_files
 from oai_usage_pipeline.lake.form import strange_columns, strange_features
+from oai_usage_pipeline.lake.log import LogFiles
 from oai_usage_pipeline.lake.rewrites import Rewrite, rewrites
 from oai_usage_pipeline.lake.store import delta_options, is_remote, polars_options
 from oai_usage_pipeline.tables import TableContract
@@ -74,10 +75,23 @@ class LakeTable:
                     "fill the lake with `oai-usage run --until-idle`"
                 ) from None
             handle = self._create_or_join()
+        except DeltaError as error:
+            self._refuse_broken_log(error)
+            raise
         self._refuse_forgotten_positions(handle)
         if create:
             self._add_new_columns(handle)
         return handle
+
+    def _refuse_broken_log(self, error: DeltaError) -> None:
+        """delta-rs says what it can't read, but not in which file."""
+        if "object store" in str(error).lower():
+            return
+        if broken := next(LogFiles(self.uri, self._storage_options).broken(), None):
+            raise LakeDamaged(
+                f"{self.contract.name}: the log of the table at {self.uri} is damaged: {broken} "
+                f"({sentence(error)[:120]}). Nothing was changed; put the file back from a copy of the lake"
+            ) from None
 
     def _add_new_columns(self, handle: DeltaTable) -> None:
         """A table made by an older contract gains the columns that it lacks, null in its old rows."""
@@ -189,23 +203,31 @@ class LakeTable:
         return pl.scan_delta(self._handle, storage_options=self._reading_options)
 
     @explained
-    def refuse_damage(self) -> None:
-        """Raise LakeDamaged, naming the file, when the log or a data file was cut, emptied or lost.
+    def damaged_files(self) -> list[str]:
+        """Which files of the table are not as its log says, in words: the log's own and the data files.
 
-        Looks at the log since its last checkpoint and, in a folder, at the sizes of all files. delta-rs
-        takes a log that was cut for one of smaller commits, whose rows would be missing in silence;
-        polars panics on a data file that was cut.
+        delta-rs takes a log entry that was cut for a smaller commit, whose rows are then missing in
+        silence. Looks at the entries since the last checkpoint and, in a folder, at the sizes of all
+        data files.
         """
-        damaged = list(damaged_log_entries(self._handle))
-        if not is_remote(self.uri):
-            damaged += cut_files(self._handle, Path(self.uri.removeprefix("file://")))
-        if damaged:
-            more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        return [*LogFiles(self.uri, self._storage_options).shortened(), *self._cut_files()]
+
+    @explained
+    def refuse_cut_files(self) -> None:
+        """Raise LakeDamaged when a table in a folder lacks a data file or has it cut: polars would panic."""
+        if cut := list(self._cut_files()):
+            more = f" and {len(cut) - 1} more" if len(cut) > 1 else ""
             raise LakeDamaged(
-                f"{self.contract.name}: files of the table at {self.uri} are damaged: {damaged[0]}{more}. "
-                "Was the machine without power, or the file edited, moved or deleted? Nothing is written "
-                "to it; see what can be had again with `oai-usage repair`"
+                f"{self.contract.name}: the table at {self.uri} lacks what its log names: {cut[0]}{more}. "
+                "Was the machine without power, or the file edited, moved or deleted? See what can be had "
+                "again with `oai-usage repair`"
             )
+
+    def _cut_files(self) -> Iterator[str]:
+        """None in a store: it never has half a file, and says the name of one that it hasn't."""
+        if is_remote(self.uri):
+            return iter(())
+        return cut_files(self._handle, Path(self.uri.removeprefix("file://")))
 
     def refuse_strange_form(self) -> None:
         """Raise LakeDamaged when the table has features or columns that this pipeline can't write."""
@@ -235,7 +257,7 @@ class LakeTable:
 
     @explained
     def rewrites(self, most: int | None = None) -> list[Rewrite]:
-        """Those of the newest `most` commits, or of all, that took rows away or replaced them, newest first."""
+        """Commits that took rows away or replaced them, newest first, of the newest `most` or of all."""
         return list(rewrites(self._handle, most))
 
     @explained

@@ -1,0 +1,100 @@
+"""The files of a table's log, looked at one by one: which of them is damaged, and how.
+
+Belongs here: what delta-rs accepts in silence, and naming the file where it refuses a log without
+saying which. Data files are looked at in `files`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet
+from deltalake.fs import DeltaStorageHandler
+
+LOG = "_delta_log"
+LAST_CHECKPOINT = f"{LOG}/_last_checkpoint"
+CHECKPOINT_ADVICE = (
+    "A checkpoint only saves time: where the log is there from its entry 0 on, move it away together with "
+    "_last_checkpoint and any later one"
+)
+
+
+class LogFiles:
+    """The log of the table at `uri`, whether it can be opened or not; each method reads what it needs."""
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str]) -> None:
+        store: Any = DeltaStorageHandler(uri, dict(storage_options))
+        self._files = pyarrow.fs.PyFileSystem(store)
+
+    def shortened(self) -> Iterator[str]:
+        """Entries since the last checkpoint that hold less than was committed, in words.
+
+        delta-rs takes an empty entry for a commit of nothing, and one that was cut at the end of a line
+        for a smaller commit. What was cut is known from the entry's own count of added files.
+        """
+        for version, name in self._entries():
+            if version > self._checkpoint_version():
+                damage = _damage(self._read(name))
+                if damage is not None:
+                    yield f"{name} {damage}"
+
+    def broken(self) -> Iterator[str]:
+        """What keeps the log from being read, in words; nothing where it is whole."""
+        yield from self._broken_checkpoints()
+        entries = self._entries()
+        for (version, _), (following, _) in pairwise(entries):
+            if following != version + 1 and following > self._checkpoint_version() + 1:
+                yield f"{LOG}/{version + 1:020}.json is missing"
+        for _, name in reversed(entries):
+            if (damage := _damage(self._read(name))) is not None:
+                yield f"{name} {damage}"
+
+    def _broken_checkpoints(self) -> Iterator[str]:
+        names = self._names(".checkpoint.parquet")
+        expected = self._checkpoint_version()
+        if expected >= 0 and not any(name.startswith(f"{LOG}/{expected:020}.") for name in names):
+            yield f"{LAST_CHECKPOINT} names version {expected}, which has no checkpoint. {CHECKPOINT_ADVICE}"
+        for name in reversed(names):
+            try:
+                with self._files.open_input_file(name) as file:
+                    pyarrow.parquet.read_table(pa.BufferReader(file.read())).validate(full=True)
+            except (OSError, pa.ArrowException) as error:
+                yield f"{name} can't be read ({str(error).splitlines()[0][:100]}). {CHECKPOINT_ADVICE}"
+
+    def _checkpoint_version(self) -> int:
+        """The version at which the readers begin; -1 without a checkpoint."""
+        try:
+            return int(json.loads(self._read(LAST_CHECKPOINT))["version"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return -1
+
+    def _entries(self) -> list[tuple[int, str]]:
+        names = self._names(".json")
+        numbered = ((name.removeprefix(f"{LOG}/").removesuffix(".json"), name) for name in names)
+        return [(int(number), name) for number, name in numbered if number.isdecimal()]
+
+    def _names(self, suffix: str) -> list[str]:
+        found = self._files.get_file_info(pyarrow.fs.FileSelector(LOG, allow_not_found=True))
+        return sorted(each.path for each in found if each.path.endswith(suffix))
+
+    def _read(self, name: str) -> bytes:
+        with self._files.open_input_file(name) as file:
+            return bytes(file.read())
+
+
+def _damage(entry: bytes) -> str | None:
+    try:
+        actions = [json.loads(line) for line in entry.splitlines() if line.strip()]
+    except ValueError:
+        return "is cut within a line, or isn't JSON"
+    if not actions:
+        return "is empty"
+    about: dict[str, Any] = next((each["commitInfo"] for each in actions if "commitInfo" in each), {})
+    expected = about.get("operationMetrics", {}).get("num_added_files")
+    found = sum("add" in each for each in actions)
+    if isinstance(expected, int) and expected != found:
+        return f"is cut: it adds {found} files of {expected}"
+    return None
