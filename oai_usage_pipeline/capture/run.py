@@ -20,6 +20,7 @@ from oai_usage_pipeline.capture.gaps import Gap, gaps_of
 from oai_usage_pipeline.capture.landing import bronze_frame, land
 from oai_usage_pipeline.capture.partition import PartitionStream
 from oai_usage_pipeline.capture.peppers import check_pepper
+from oai_usage_pipeline.capture.preflight import preflight
 from oai_usage_pipeline.capture.rotations import Rotations
 from oai_usage_pipeline.capture.source import HubEvent, Source
 from oai_usage_pipeline.errors import PipelineError, SourceGap
@@ -48,7 +49,7 @@ class Captured:
     """What a run did, by partition; `errors` are those that stopped a partition.
 
     `gaps` are those on record of the partitions that were read; `has_new_gaps` tells whether the run
-    changed them.
+    changed them. `clock_fault` says what is wrong with our clock.
     """
 
     event_hub: str
@@ -57,6 +58,7 @@ class Captured:
     commit_count: int = 0
     gaps: list[Gap] = field(default_factory=list)
     has_new_gaps: bool = False
+    clock_fault: str | None = None
 
     @property
     def event_count(self) -> int:
@@ -90,8 +92,9 @@ class CaptureRun:
 
         A partition that has a gap, or whose reading fails, stops alone: its error is in the result
         and the others go on. A gap is recorded, for somebody to acknowledge. Raises LakeUnavailable
-        when the lake can't be written, ConfigurationError for a pepper that contradicts the lake, and
-        SourceGap when positions in bronze went back while the run was under way.
+        when the lake can't be written, LakeDamaged for a bronze table that contradicts itself,
+        ConfigurationError for a pepper that contradicts the lake, and SourceGap when positions in bronze
+        went back while the run was under way.
         """
         found = backlog(self.source, self.lake, self.only)
         hub = found[0].hub
@@ -103,17 +106,26 @@ class CaptureRun:
         todo = [each for each in found if each.event_count and each.gap is None]
         if todo:
             with rare_garbage_collection():
-                self._capture(todo, result)
+                self._capture(todo, found, result)
+        else:
+            self._look(found, result)
         self._note_gaps(found, result)
         return result
 
-    def _capture(self, todo: list[PartitionBacklog], result: Captured) -> None:
+    def _look(self, found: list[PartitionBacklog], result: Captured) -> None:
+        """Nothing is written before: a table that contradicts itself ends the run here."""
+        result.clock_fault = preflight(self.lake, found, self.clock())
+        if result.clock_fault is not None:
+            logger.warning("%s", result.clock_fault)
+
+    def _capture(self, todo: list[PartitionBacklog], found: list[PartitionBacklog], result: Captured) -> None:
         total = sum(each.event_count for each in todo)
         intake = Intake((each.partition_id for each in todo), self.limits)
         with ThreadPoolExecutor(max_workers=len(todo), thread_name_prefix="read") as readers:
             reading = [readers.submit(self._read, each, intake, result) for each in todo]
             try:
                 # While the readers connect, which takes longer: nothing is written before.
+                self._look(found, result)
                 check_pepper(self.lake, self.fingerprint, self.clock)
                 rotations = Rotations(self.lake, self.fingerprint, self.clock)
                 while (batch := intake.next_batch()) is not None:
