@@ -6,6 +6,7 @@ start to work. Secrets are `SecretStr`, so that they can't be printed by acciden
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,13 @@ LOCAL_CONNECTION_STRING = (
 """Where `oai-usage broker` listens by default; the key is the emulator's well-known placeholder."""
 
 LOCAL_PEPPER = "local-development-only"
+
+_SECRET = re.compile(r"(?i)\b(shared_?access_?(key|signature)|account_?key|sig|sas_?token|password|pwd)\s*=")
+_ADDRESS = re.compile(r"(?i)\s*(\w+://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?/?\s*")
+_MEANINGS = {
+    "event_hub_namespace": "a name such as contoso.servicebus.windows.net",
+    "lake_uri": "a folder or an abfss:// URI without credentials",
+}
 
 SHORTEST_PEPPER = 16
 """Characters; fewer can be guessed."""
@@ -79,6 +87,23 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
+
+    @model_validator(mode="after")
+    def _no_secret_in_the_wrong_place(self) -> "Settings":
+        """Every other setting is shown: in messages, in the lake, in Dagster's UI."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, str) and _SECRET.search(value):
+                raise ValueError(
+                    f"{PREFIX}{name.upper()} holds a connection string or a signature, which is a secret: "
+                    f"expected {_MEANINGS.get(name, 'none there')}; a hub's connection string belongs in "
+                    f"{PREFIX}EVENT_HUB_CONNECTION_STRING"
+                )
+        if self.event_hub_namespace and not _ADDRESS.fullmatch(self.event_hub_namespace):
+            raise ValueError(
+                f"{PREFIX}EVENT_HUB_NAMESPACE is no host name: expected {_MEANINGS['event_hub_namespace']}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_the_hub(self) -> "Settings":

@@ -65,6 +65,62 @@ def test_wrong_settings_say_what_is_wrong(
     assert refused.value.__cause__ is None
 
 
+SIGNED = "abfss://lake@contoso.dfs.core.windows.net/x?sv=2024&sig=s3cr3tk3y%3D"
+TEXTS = [
+    name
+    for name, field in Settings.model_fields.items()
+    if "SecretStr" not in str(field.annotation) and name != "key_pepper_version"
+]
+
+
+@pytest.mark.parametrize("secret", [AZURE, AZURE.lower(), SIGNED, "AccountName=x;AccountKey=s3cr3tk3y"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_secret_in_a_setting_that_is_shown_is_refused_and_not_repeated(
+    name: str, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(monkeypatch, KEY_PEPPER=PEPPER, **{name.upper(): secret})
+    assert f"OAI_USAGE_{name.upper()}" in str(refused.value)
+    assert "s3cr3tk3y" not in str(refused.value)
+
+
+@pytest.mark.parametrize("secret", [AZURE, PEPPER])
+def test_a_secret_in_place_of_a_number_is_refused_and_not_repeated(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigurationError, match="OAI_USAGE_KEY_PEPPER_VERSION") as refused:
+        load(monkeypatch, KEY_PEPPER_VERSION=secret)
+    assert secret not in str(refused.value)
+
+
+@pytest.mark.parametrize("namespace", ["s3cr3tk3y/+a==", "a b", "https://", "-", "contoso;net"])
+def test_a_namespace_is_a_host_name(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="OAI_USAGE_EVENT_HUB_NAMESPACE is no host name") as refused:
+        load(monkeypatch, EVENT_HUB_NAMESPACE=namespace, KEY_PEPPER=PEPPER)
+    assert "s3cr3tk3y" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"KEY_PEPPER_PREVIOUS": "short"}, "OAI_USAGE_KEY_PEPPER_PREVIOUS is shorter than 16 characters"),
+        ({"KEY_PEPPER_PREVIOUS": PEPPER}, "OAI_USAGE_KEY_PEPPER_PREVIOUS are the same"),
+        ({"KEY_PEPPER_VERSION": "1"}, "a renewed pepper has the next number, 2 the first time"),
+        ({"KEY_PEPPER": ""}, "OAI_USAGE_KEY_PEPPER_PREVIOUS is set, but OAI_USAGE_KEY_PEPPER isn't"),
+    ],
+)
+def test_a_previous_pepper_goes_with_a_new_one_of_a_later_version(
+    settings: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = {"KEY_PEPPER": PEPPER, "KEY_PEPPER_VERSION": "2", "KEY_PEPPER_PREVIOUS": "the pepper of before"}
+    found = load(monkeypatch, **right)
+    assert (found.pepper, found.previous_pepper) == (PEPPER.encode(), b"the pepper of before")
+    assert "the pepper of before" not in repr(found)
+    with pytest.raises(ConfigurationError) as refused:
+        load(monkeypatch, **right | settings)
+    assert message in str(refused.value)
+
+
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, EVENT_HUB_CONNECTION_STRING=AZURE, KEY_PEPPER=PEPPER)
     assert "s3cr3tk3y" not in repr(settings) + str(settings.model_dump())

@@ -53,6 +53,16 @@ def test_a_key_on_standard_input_becomes_its_fingerprint_and_nothing_else(
     assert MADE.of(KEY).startswith("v3-")
 
 
+def test_during_a_rotation_the_fingerprint_of_the_version_before_stands_behind_it(
+    settings: dict[str, str],
+) -> None:
+    settings["OAI_USAGE_KEY_PEPPER_PREVIOUS"] = "canary-pepper-of-before"
+    before = KeyFingerprint(b"canary-pepper-of-before", 2)
+    done = fingerprint(settings, stdin=f"{KEY}\n{KEY[:-1]}".encode())
+    lines = [f"{MADE.of(key)} {before.of(key)}" for key in (KEY, KEY[:-1])]
+    assert done.stdout.decode().splitlines() == lines
+
+
 def test_keys_are_read_one_a_line_and_answered_in_their_order(settings: dict[str, str]) -> None:
     keys = [KEY, "sch\u00f6n-key", KEY.upper()]
     done = fingerprint(settings, stdin="\n".join(keys).encode())
