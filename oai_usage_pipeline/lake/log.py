@@ -35,8 +35,9 @@ class LogFiles:
         delta-rs takes an empty entry for a commit of nothing, and one that was cut at the end of a line
         for a smaller commit. What was cut is known from the entry's own count of added files.
         """
+        checkpoint = self._checkpoint_version()
         for version, name in self._entries():
-            if version > self._checkpoint_version():
+            if version > checkpoint:
                 damage = _damage(self._read(name))
                 if damage is not None:
                     yield f"{name} {damage}"
@@ -44,9 +45,9 @@ class LogFiles:
     def broken(self) -> Iterator[str]:
         """What keeps the log from being read, in words; nothing where it is whole."""
         yield from self._broken_checkpoints()
-        entries = self._entries()
+        entries, checkpoint = self._entries(), self._checkpoint_version()
         for (version, _), (following, _) in pairwise(entries):
-            if following != version + 1 and following > self._checkpoint_version() + 1:
+            if following != version + 1 and following > checkpoint + 1:
                 yield f"{LOG}/{version + 1:020}.json is missing"
         for _, name in reversed(entries):
             if (damage := _damage(self._read(name))) is not None:
