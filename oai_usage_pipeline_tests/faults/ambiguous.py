@@ -8,7 +8,6 @@ was lost or doubled. The tests run each kind once, the stress command runs many 
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -72,12 +71,13 @@ class Ambiguity:
         return Fault(*POINTS[self.point], self.answer, self.takes_effect, times=self.times)
 
 
-def ambiguities(times: int = 1) -> Iterator[Ambiguity]:
+def ambiguities() -> list[Ambiguity]:
     """Each kind at each point, before and after; a cut reply and a read have no before and after."""
-    for point, answer, takes_effect in product(POINTS, ANSWERS, (False, True)):
-        is_read = POINTS[point][0] == "GET"
-        if not (takes_effect and is_read) and not (answer == "cut" and takes_effect):
-            yield Ambiguity(point, answer, takes_effect, times)
+    return [
+        Ambiguity(point, answer, takes_effect)
+        for point, answer, takes_effect in product(POINTS, ANSWERS, (False, True))
+        if not takes_effect or (POINTS[point][0] == "PUT" and answer != "cut")
+    ]
 
 
 @dataclass
@@ -161,7 +161,7 @@ def run_ambiguous_commits(count: int, seed: int, commits_per_lake: int = 40) -> 
 
 
 def _any(chance: random.Random) -> Ambiguity:
-    kind = chance.choice(list(ambiguities()))
+    kind = chance.choice(ambiguities())
     # Stalls cost a second each: they are met once.
     times = 1 if kind.answer == "stall" else chance.choice((1, 1, 2, 12))
     return Ambiguity(kind.point, kind.answer, kind.takes_effect, times, chance.random() < 0.3)
