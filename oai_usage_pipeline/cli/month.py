@@ -4,7 +4,7 @@ Belongs here: options and messages. What closing means is for `refresh.closing`,
 for `statement`.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -47,7 +47,9 @@ def close(month: str, by: str) -> None:
     from oai_usage_pipeline.orchestration.resources import Pipeline
     from oai_usage_pipeline.refresh.closing import close_month, month_of
 
-    click.echo(close_month(Pipeline().lake(), month_of(month), by, datetime.now(UTC)))
+    lake = Pipeline().lake()
+    click.echo(close_month(lake, month_of(month), by, datetime.now(UTC)))
+    show_gaps(lake, month_of(month))
 
 
 @command.command("restate")
@@ -71,7 +73,6 @@ def show_statements(lake: "Lake", only: str | None = None, *, teams_only: bool =
     """
     import polars as pl
 
-    from oai_usage_pipeline.audit.completeness import gaps_of_month
     from oai_usage_pipeline.refresh.closing import month_of
     from oai_usage_pipeline.refresh.closings import closings_of
     from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY
@@ -85,5 +86,12 @@ def show_statements(lake: "Lake", only: str | None = None, *, teams_only: bool =
         show_statement(by_team(statement) if teams_only else statement, f"Chargeback of {month} ({state})")
         for closing in closings:
             click.echo(f"  {closing}")
-        for gap in gaps_of_month(lake, month_of(month)):
-            click.echo(plain(f"  Not in it: {gap}"))
+        show_gaps(lake, month_of(month))
+
+
+def show_gaps(lake: "Lake", month: date) -> None:
+    """Print which events are missing from a month (its first day), a line for each gap."""
+    from oai_usage_pipeline.audit.completeness import gaps_of_month
+
+    for gap in gaps_of_month(lake, month):
+        click.echo(plain(f"  Not in it: {gap}"))

@@ -14,7 +14,7 @@ from oai_usage_pipeline.capture.batch import Limits
 from oai_usage_pipeline.capture.commit import Step
 from oai_usage_pipeline.capture.gaps import Gap, gaps_of, record_gap
 from oai_usage_pipeline.capture.run import Captured, CaptureRun
-from oai_usage_pipeline.capture.source import Deliver
+from oai_usage_pipeline.capture.source import Deliver, PartitionBounds
 from oai_usage_pipeline.errors import ConfigurationError, SourceUnavailable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import CAPTURE_GAPS, OPENAI_EVENTS
@@ -145,6 +145,26 @@ def test_a_hole_in_the_middle_is_a_gap_like_any_other(lake: Lake) -> None:
     acknowledge(source, lake, 12, 14)
     assert run(source, lake).errors == []
     assert numbers(lake) == [*range(12), *range(15, 30)]
+    assert_sound(lake)
+
+
+def test_a_partition_from_which_everything_expired_goes_on_with_what_comes_next(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(hub({"0": 10}), lake)
+    source = hub({"0": 0})
+    with monkeypatch.context() as patched:
+        patched.setattr(source, "bounds", lambda _: PartitionBounds(first=30, last=29))
+        assert "events 10 to 29 are missing" in str(run(source, lake).errors[0])
+        [gap] = gaps_of(lake)
+        assert (gap.range, gap.before_at) == ((10, 29), NOW)
+        acknowledge(source, lake, 10, 29)
+        assert run(source, lake).errors == []
+        [held] = backlog(source, lake)
+        assert (held.event_count, held.gap) == (0, None)
+    source.partitions["0"] = [event(30), event(31)]
+    assert run(source, lake).errors == []
+    assert numbers(lake) == [*range(10), 30, 31]
     assert_sound(lake)
 
 

@@ -1,14 +1,20 @@
 """What people read of a month: every call in one line, money with separators, nothing lost in the sums."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from oai_usage_pipeline.capture.gaps import Gap, record_gap, rewrite
+from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.charge.teams import by_team
+from oai_usage_pipeline.cli.month import show_gaps
 from oai_usage_pipeline.cli.statement import money, show_statement, statement_lines
+from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY
 
 MONTH = date(2026, 3, 1)
@@ -79,3 +85,29 @@ def test_a_models_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[s
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "?[2Jgpt" in shown
+
+
+def test_what_is_missing_from_a_month_is_said_by_gap_and_cannot_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    hub = Hub("namespace/hub", "2026-01-01T00:00:00.000Z", ("0",))
+    march = datetime(2026, 3, 1, tzinfo=UTC)
+    for number, (start, days) in enumerate([(-40, 1), (-1, 1), (5, 1), (30, 9), (40, 1)]):
+        after = march + timedelta(days=start)
+        first = number * 10
+        record_gap(lake, hub, "0", first, first + 4, after, after + timedelta(days=days), after)
+
+    def acknowledge(gaps: list[Gap]) -> list[Gap]:
+        return [replace(each, acknowledged_at=march, acknowledged_by="A\x1b[2J", reason="x") for each in gaps]
+
+    rewrite(lake, acknowledge)
+    show_gaps(lake, MONTH)
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split(" are missing: ")[1].split(" (")[0] for line in shown] == [
+        "10 to 14",
+        "20 to 24",
+        "30 to 34",
+    ]
+    assert all("Not in it: 5 events of namespace/hub partition 0" in line for line in shown)
+    assert all("acknowledged by A?[2J at" in line for line in shown)
