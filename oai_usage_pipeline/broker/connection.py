@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from oai_usage_pipeline.broker.amqp_types import UByte, UInt, UShort
@@ -25,7 +25,7 @@ from oai_usage_pipeline.broker.frames import (
     Inbox,
     frame,
 )
-from oai_usage_pipeline.broker.link import OutgoingLink
+from oai_usage_pipeline.broker.link import Link, OutgoingLink
 from oai_usage_pipeline.broker.namespace import Namespace
 from oai_usage_pipeline.broker.nodes import Nodes
 from oai_usage_pipeline.broker.performatives import (
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
         self.max_frame_size = MAX_FRAME_SIZE
         self.may_write = True
         self._on_closed = on_closed
-        self._nodes = Nodes(
+        self._nodes = self._open_nodes(
             namespace, Access(key), lambda: (link for s in self._sessions.values() for link in s.links())
         )
         self._inbox = Inbox()
@@ -148,6 +148,9 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     # How it goes on from header to header and frame to frame.
+
+    def _open_nodes(self, namespace: Namespace, access: Access, links: Callable[[], Iterable[Link]]) -> Nodes:
+        return Nodes(namespace, access, links)
 
     def _pump(self, link: OutgoingLink) -> None:
         del self._soon[link]

@@ -1,7 +1,7 @@
 """Links that carry events: a publisher sends them to a hub, a consumer reads a partition.
 
-Belongs here: what a link does with events. Deliberate misbehaviour towards readers would go into
-`ConsumerLink.pump`, the only place where events leave.
+Belongs here: what a link does with events. Deliberate misbehaviour towards readers is in `spoiled_link`;
+`ConsumerLink.pump` is the only place where events leave.
 """
 
 import time
@@ -64,19 +64,32 @@ class ConsumerLink(OutgoingLink):
             self.carrier.soon(self)
             return
         room = min(self.credit, self.carrier.window)
-        payloads: list[Buffer] = [*self._cursor.read(room)] if room else []
+        payloads = self._read(room) if room else []
         if payloads:
-            self.deliver(self._with_runtime_metrics(payloads) if self._with_metrics else payloads)
-        if self._cursor.at_end:
+            self.deliver(payloads)
+        if self._at_end:
             self.nothing_left()
             self._wait_for_more()
         elif self.credit and self.carrier.window:
             self.carrier.soon(self)
 
+    def deliver(self, payloads: list[Buffer]) -> None:
+        """Send events, with the runtime metrics if the client wants them."""
+        super().deliver(self._with_runtime_metrics(payloads) if self._with_metrics else payloads)
+
     def closed(self) -> None:
         """Leave the readers of the partition."""
         super().closed()
         self._readers.leave(self)
+
+    @property
+    def _at_end(self) -> bool:
+        """Whether everything there is has been sent."""
+        return self._cursor.at_end
+
+    def _read(self, room: int) -> list[Buffer]:
+        """The next events, as many as there is room for at most."""
+        return [*self._cursor.read(room)]
 
     def _wait_for_more(self) -> None:
         if not self._waits:

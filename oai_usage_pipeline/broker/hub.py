@@ -62,16 +62,31 @@ class Partition:
 class Hub:
     """An event hub; partition ids are "0" to count - 1."""
 
-    def __init__(self, folder: Path, name: str, partition_count: int, retention: Retention) -> None:
-        """Open the hub in its folder, or create it; raises BrokerError when that can't be done."""
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        partition_count: int,
+        retention: Retention,
+        first_sequence: int = 0,
+    ) -> None:
+        """Open the hub in its folder, or create it; raises BrokerError when that can't be done.
+
+        The first event of a new partition gets the number `first_sequence`.
+        """
         self.name = name
         self._folder = folder
+        self._retention = retention
+        self._first_sequence = first_sequence
+        self.partitions: list[Partition] = []
         self.created_ms = self._identify(partition_count)
-        self.partitions = [
-            Partition(str(number), PartitionLog(folder / str(number)), retention)
-            for number in range(partition_count)
-        ]
-        self._turns = itertools.cycle(range(partition_count))
+        self._open_partitions(partition_count)
+
+    def grow(self, partition_count: int) -> None:
+        """Have so many partitions from now on; fewer than there are change nothing."""
+        if partition_count > len(self.partitions):
+            self._identify(partition_count)
+            self._open_partitions(partition_count)
 
     def close(self) -> None:
         """Close the partitions' files."""
@@ -94,6 +109,12 @@ class Hub:
         if key is None:
             return self.partitions[next(self._turns)]
         return self.partitions[partition_of(key, len(self.partitions))]
+
+    def _open_partitions(self, partition_count: int) -> None:
+        for number in range(len(self.partitions), partition_count):
+            log = PartitionLog(self._folder / str(number), self._first_sequence)
+            self.partitions.append(Partition(str(number), log, self._retention))
+        self._turns = itertools.cycle(range(partition_count))
 
     def _identify(self, partition_count: int) -> int:
         file = self._folder / "hub.json"

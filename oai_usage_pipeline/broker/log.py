@@ -30,18 +30,25 @@ class Placeable(Protocol):
 
 
 class PartitionLog:
-    """The events of a partition. Sequence numbers start at 0 and have no gaps; offsets are bytes."""
+    """The events of a partition. Sequence numbers have no gaps; offsets are bytes."""
 
-    def __init__(self, folder: Path, segment_size: int = SEGMENT_SIZE) -> None:
+    def __init__(self, folder: Path, first_sequence: int = 0, segment_size: int = SEGMENT_SIZE) -> None:
         """Open the log in a folder, mending what a kill left half-written.
 
+        The first event of a new log gets the number `first_sequence`; an old log goes on as it was.
         Raises BrokerError when a file in the middle of the log is damaged.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._segment_size = folder, segment_size
         self._segments = _recovered(folder)
         self._start_file = os.open(folder / "start", os.O_RDWR | os.O_CREAT, 0o644)
-        self.start_sequence: int = _START.unpack(os.pread(self._start_file, 8, 0).ljust(8, b"\x00"))[0]
+        kept = os.pread(self._start_file, 8, 0)
+        self.start_sequence: int = _START.unpack(kept)[0] if kept else 0
+        if not kept and self._segments[-1].is_empty and first_sequence:
+            self._start_at(first_sequence)
+        if self._segments[-1].is_empty:
+            # Nothing has ever been appended, else the last event would still be there.
+            self._segments[-1].last_sequence = self.start_sequence - 1
         self._waiting: list[Callable[[], None]] = []
 
     def close(self) -> None:
@@ -102,9 +109,13 @@ class PartitionLog:
             start = max(start, self.next_sequence - keep_events)
         if older_than_ms is not None:
             start = max(start, self._sequence_of_time(older_than_ms))
+        self.drop_before(start)
+
+    def drop_before(self, sequence_number: int) -> None:
+        """Drop the events with lower numbers; those to come are never dropped."""
+        start = min(sequence_number, self.next_sequence)
         if start > self.start_sequence:
-            self.start_sequence = start
-            os.pwrite(self._start_file, _START.pack(start), 0)
+            self._start_at(start)
             self._delete_passed()
 
     def cursor(self, start: Start) -> "Cursor":
@@ -124,6 +135,10 @@ class PartitionLog:
         last = len(self._segments) - 1
         place = next((i for i, s in enumerate(self._segments) if s.last_sequence >= sequence_number), last)
         return self._segments[place].offset_of_sequence(sequence_number)
+
+    def _start_at(self, sequence_number: int) -> None:
+        self.start_sequence = sequence_number
+        os.pwrite(self._start_file, _START.pack(sequence_number), 0)
 
     def _offset_of(self, start: Start) -> int:
         if start.value is None:

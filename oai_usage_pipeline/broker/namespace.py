@@ -16,8 +16,10 @@ from oai_usage_pipeline.broker.hub import MAX_PARTITIONS, Hub, Retention, check_
 class Namespace:
     """The hubs of a data folder. Names are found without regard to case, as in Event Hubs."""
 
-    def __init__(self, data: Path, hubs: Mapping[str, int], retention: Retention) -> None:
-        """Open or create the hubs (name to partition count) in a folder.
+    def __init__(
+        self, data: Path, hubs: Mapping[str, int], retention: Retention, first_sequence: int = 0
+    ) -> None:
+        """Open or create the hubs (name to partition count) in a folder; new ones count from a number.
 
         Raises BrokerError when another broker uses the folder, a hub would lose partitions, or a file
         is damaged.
@@ -29,7 +31,8 @@ class Namespace:
         self._lock = _locked(data)
         try:
             self._hubs = {
-                name.lower(): Hub(data / name.lower(), name, count, retention) for name, count in hubs.items()
+                name.lower(): Hub(data / name.lower(), name, count, retention, first_sequence)
+                for name, count in hubs.items()
             }
         except OSError as error:
             os.close(self._lock)
@@ -47,9 +50,14 @@ class Namespace:
                 "amqp:not-found", f"The messaging entity {name[:300]!r} could not be found."
             ) from None
 
+    @property
+    def hubs(self) -> list[Hub]:
+        """All of them."""
+        return [*self._hubs.values()]
+
     def trim(self) -> None:
         """Drop what retention no longer keeps, in every partition."""
-        for hub in self._hubs.values():
+        for hub in self.hubs:
             for partition in hub.partitions:
                 partition.trim()
 

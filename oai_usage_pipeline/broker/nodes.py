@@ -1,22 +1,28 @@
 """Which link answers an attach: addresses to hubs, partitions and request-response nodes.
 
-Belongs here: the only place that knows every kind of link. A rule that refuses or spoils links of a
-kind would go here.
+Belongs here: the only place that knows every kind of link. `spoiled_connection` has the one that refuses
+and spoils links on order.
 """
 
+import asyncio
+import math
+import time
 from collections.abc import Callable, Iterable
 
 from oai_usage_pipeline.broker.address import CBS, MANAGEMENT, entity_of, node_of
 from oai_usage_pipeline.broker.errors import LinkFailed
 from oai_usage_pipeline.broker.event_links import RUNTIME_METRIC, ConsumerLink, PublisherLink, names_in
+from oai_usage_pipeline.broker.hub import Hub, Partition
 from oai_usage_pipeline.broker.link import Carrier, Link
 from oai_usage_pipeline.broker.management import Management, put_token
 from oai_usage_pipeline.broker.namespace import Namespace
 from oai_usage_pipeline.broker.performatives import SOURCE, TARGET, Attach, composite
+from oai_usage_pipeline.broker.readers import Readers
 from oai_usage_pipeline.broker.request_links import Handler, RequestLink, ResponseLink
-from oai_usage_pipeline.broker.selector import start_of
+from oai_usage_pipeline.broker.selector import Start, start_of
 from oai_usage_pipeline.broker.tokens import Access
 
+EXPIRY_INTERVAL = 10.0
 _ADDRESS = 0
 _FILTER = 7
 _SOURCE_FIELDS = 11
@@ -71,6 +77,7 @@ class Nodes:
         partition = None if address.partition_id is None else hub.partition(address.partition_id)
         link = PublisherLink(carrier, attach, hub, partition)
         link.start(attach)
+        self._detach_when_expired(link, node)
         return link
 
     def _consumer(self, carrier: Carrier, attach: Attach, node: str, filters: object) -> Link:
@@ -81,7 +88,31 @@ class Nodes:
             raise LinkFailed("amqp:not-allowed", "A receiver reads one partition in a consumer group.")
         partition = hub.partition(address.partition_id)
         readers = partition.readers[address.group.lower()]
-        link = ConsumerLink(carrier, attach, partition, readers, start_of(filters))
+        link = self._consumer_link(carrier, attach, hub, partition, readers, start_of(filters))
         wanted = names_in(attach.desired_capabilities)
         link.start(attach, [RUNTIME_METRIC] if RUNTIME_METRIC in wanted else [])
+        self._detach_when_expired(link, node)
         return link
+
+    def _detach_when_expired(self, link: Link, node: str) -> None:
+        """Detach a link once its token has expired and no other has come."""
+        remaining = self._access.expires_at(node) - time.time()
+        if remaining == math.inf or not link.attached:
+            return
+        if remaining <= 0:
+            link.fail(LinkFailed("amqp:unauthorized-access", "ExpiredToken: The token is expired."))
+            return
+        # Looked at from time to time, so that links that are gone aren't kept for as long as their tokens.
+        interval = min(remaining, EXPIRY_INTERVAL)
+        asyncio.get_running_loop().call_later(interval, self._detach_when_expired, link, node)
+
+    def _consumer_link(
+        self,
+        carrier: Carrier,
+        attach: Attach,
+        hub: Hub,  # noqa: ARG002
+        partition: Partition,
+        readers: Readers,
+        start: Start,
+    ) -> ConsumerLink:
+        return ConsumerLink(carrier, attach, partition, readers, start)

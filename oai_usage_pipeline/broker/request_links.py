@@ -37,7 +37,8 @@ class Response(NamedTuple):
     body: object = None
 
 
-Handler = Callable[[Request], Response]
+Handler = Callable[[Request], Response | None]
+"""None leaves the request without an answer; no honest node does."""
 
 
 class ResponseLink(OutgoingLink):
@@ -92,7 +93,9 @@ class RequestLink(IncomingLink):
         link = self._response_link(request.reply_to)
         if link is None:
             raise DeliveryRejected("amqp:not-found", "There is no link to answer on.")
-        link.answer(write_response(request, self._handler(request)))
+        response = self._handler(request)
+        if response is not None:
+            link.answer(write_response(request, response))
 
 
 def read_request(payload: bytes) -> Request:

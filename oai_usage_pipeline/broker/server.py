@@ -6,6 +6,7 @@ people are the command's business.
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import resource
 import signal
@@ -26,7 +27,10 @@ TRIM_INTERVAL = 1.0
 
 
 class Settings(NamedTuple):
-    """How to run a broker; hubs map names to partition counts, port 0 picks a free one."""
+    """How to run a broker; hubs map names to partition counts, port 0 picks a free one.
+
+    `misbehave` are orders as `fault.fault_of` reads them, for tests only.
+    """
 
     data: Path
     hubs: Mapping[str, int]
@@ -35,6 +39,9 @@ class Settings(NamedTuple):
     sas_key: SasKey | None = None
     retention: Retention = Retention()
     allow_other_hosts: bool = False
+    first_sequence: int = 0
+    misbehave: tuple[str, ...] = ()
+    misbehave_seed: int = 0
 
 
 def connection_string(host: str, port: int, key: SasKey | None) -> str:
@@ -58,14 +65,31 @@ def serve(settings: Settings, on_listening: Callable[[str], None]) -> None:
             "can read everything. Say so explicitly if that is what you want."
         )
     _raise_file_limit()
-    namespace = Namespace(settings.data, settings.hubs, settings.retention)
+    kind = _kind_of_connection(settings)
+    namespace = Namespace(settings.data, settings.hubs, settings.retention, settings.first_sequence)
     try:
-        asyncio.run(_serve(settings, namespace, on_listening))
+        asyncio.run(_serve(settings, namespace, kind, on_listening))
     finally:
         namespace.close()
 
 
-async def _serve(settings: Settings, namespace: Namespace, on_listening: Callable[[str], None]) -> None:
+def _kind_of_connection(settings: Settings) -> Callable[..., Connection]:
+    """The class of connections; an honest broker doesn't load what spoils them."""
+    if not settings.misbehave:
+        return Connection
+    from oai_usage_pipeline.broker.misbehaviour import Misbehaviour
+    from oai_usage_pipeline.broker.spoiled_connection import SpoiledConnection
+
+    misbehaviour = Misbehaviour(settings.misbehave, settings.misbehave_seed)
+    return functools.partial(SpoiledConnection, misbehaviour=misbehaviour)
+
+
+async def _serve(
+    settings: Settings,
+    namespace: Namespace,
+    kind: Callable[..., Connection],
+    on_listening: Callable[[str], None],
+) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,7 +97,7 @@ async def _serve(settings: Settings, namespace: Namespace, on_listening: Callabl
     connections: set[Connection] = set()
 
     def accept() -> Connection:
-        connection = Connection(namespace, settings.sas_key, connections.discard)
+        connection = kind(namespace, settings.sas_key, connections.discard)
         connections.add(connection)
         return connection
 

@@ -8,6 +8,7 @@ HMAC-SHA256 over the URL-encoded resource, a newline and the expiry in seconds.
 import base64
 import hashlib
 import hmac
+import math
 import time
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -44,15 +45,24 @@ class Access:
         resource, expires_at = _verified(token, self._key)
         self._granted[resource] = expires_at
 
-    def check(self, entity: str) -> None:
-        """Raise LinkFailed unless a valid token covers this entity (a path such as `hub`)."""
+    def expires_at(self, entity: str) -> float:
+        """Until when (seconds since 1970) tokens open this entity (a path such as `hub`); 0 if none does."""
         if self._key is None:
+            return math.inf
+        path = entity.lower()
+        return max(
+            (
+                expires_at
+                for resource, expires_at in self._granted.items()
+                if not resource or path == resource or path.startswith(resource + "/")
+            ),
+            default=0.0,
+        )
+
+    def check(self, entity: str) -> None:
+        """Raise LinkFailed unless a valid token covers this entity."""
+        if self.expires_at(entity) > time.time():
             return
-        path, now = entity.lower(), time.time()
-        for resource, expires_at in self._granted.items():
-            covers = not resource or path == resource or path.startswith(resource + "/")
-            if covers and expires_at > now:
-                return
         raise LinkFailed(
             "amqp:unauthorized-access",
             f"Unauthorized access: a valid token for {entity[:300]!r} is required.",

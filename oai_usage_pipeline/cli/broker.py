@@ -43,6 +43,22 @@ from oai_usage_pipeline.errors import ConfigurationError
 @click.option(
     "--allow-other-hosts", is_flag=True, help="Allow a --host that others can reach (there is no TLS)."
 )
+@click.option(
+    "--first-sequence",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="The number of the first event in the partitions of a hub that is made now.",
+)
+@click.option(
+    "--misbehave",
+    multiple=True,
+    metavar="KIND[:KEY=VALUE,...]",
+    help="For tests only: a fault to show, see docs/BROKER.md; may be repeated.",
+)
+@click.option(
+    "--misbehave-seed", type=int, default=0, show_default=True, help="What chance in --misbehave follows."
+)
 @click.option("--verbose", is_flag=True, help="Log why connections are closed.")
 def command(
     port: int,
@@ -54,6 +70,9 @@ def command(
     retention_hours: float | None,
     host: str,
     allow_other_hosts: bool,
+    first_sequence: int,
+    misbehave: tuple[str, ...],
+    misbehave_seed: int,
     verbose: bool,
 ) -> None:
     """Run a local Event Hubs-compatible broker and print its connection string once it listens."""
@@ -68,6 +87,9 @@ def command(
         sas_key=None if sas_key is None else _sas_key(sas_key),
         retention=Retention(retention_events, retention_hours),
         allow_other_hosts=allow_other_hosts,
+        first_sequence=first_sequence,
+        misbehave=misbehave,
+        misbehave_seed=misbehave_seed,
     )
     try:
         serve(settings, on_listening=click.echo)
