@@ -167,14 +167,17 @@ class LakeTable:
 
     @explained
     def replace(self, rows: pl.DataFrame, positions: Positions) -> None:
-        """Replace all rows in one commit; raises PositionConflict as `append` does."""
+        """Replace all rows in one commit; raises PositionConflict as `append` does, and on any other's commit.
+
+        After a compaction delta-rs would let it pass without removing the compacted file: rows doubled.
+        """
         write_deltalake(
             self._handle,
             rows,
             mode="overwrite",
             schema_mode=self._schema_mode,
             writer_properties=_writer(self.contract),
-            commit_properties=_commit(positions),
+            commit_properties=_commit(positions, most_rivals=0),
         )
 
     @explained
@@ -332,6 +335,16 @@ class LakeTable:
             .cast({"len": pl.Int64})
         )
 
+    def removed(self, version: int, where: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Rows that one version took out of the table, streamed from the files that it left behind.
+
+        `where` is a SQL predicate. Raises HistoryGone, if only while they are read, when the files are gone.
+        """
+        reader = self._changes(version - 1, version, predicate=where, columns=[*columns, "_change_type"])
+        for batch in reader:
+            rows = pl.DataFrame(batch).filter(pl.col("_change_type") == "delete").select(columns)
+            yield from rows.to_arrow().to_batches()
+
     def _changes(self, since: int, until: int, **options: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - delta-rs's own
         reader = pa.RecordBatchReader.from_stream(
             self._handle.load_cdf(
@@ -356,8 +369,8 @@ def _writer(contract: TableContract) -> WriterProperties:
     )
 
 
-def _commit(positions: Positions) -> CommitProperties:
+def _commit(positions: Positions, most_rivals: int = MOST_RIVALS) -> CommitProperties:
     return CommitProperties(
-        max_commit_retries=MOST_RIVALS,
+        max_commit_retries=most_rivals,
         app_transactions=[Transaction(app_id, version) for app_id, version in positions.items()],
     )

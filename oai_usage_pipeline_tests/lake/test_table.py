@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from oai_usage_pipeline.errors import PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
@@ -59,6 +60,19 @@ def test_many_that_open_an_older_table_at_once_all_find_it_whole(lake: Lake) -> 
         thread.join()
     assert len(found) == 4
     assert all(set(names) == set(USAGE_EVENTS.schema) for names in found)
+
+
+def test_a_replacement_that_a_compaction_overtakes_doubles_nothing(lake: Lake) -> None:
+    """delta-rs lets such an overwrite pass, and leaves the compacted file with the former rows in place."""
+    rows = pl.DataFrame([{"subscription": "a", "team": "x"}], schema=SUBSCRIPTIONS.schema)
+    lake.table(SUBSCRIPTIONS).append(rows, {"r": 1})
+    lake.table(SUBSCRIPTIONS).append(rows, {"r": 2})
+    stale = lake.table(SUBSCRIPTIONS)
+    DeltaTable(lake.uri(SUBSCRIPTIONS)).optimize.compact()
+    with pytest.raises(PositionConflict):
+        stale.replace(rows.with_columns(team=pl.lit("y")), {"r": 3})
+    lake.table(SUBSCRIPTIONS).replace(rows.with_columns(team=pl.lit("y")), {"r": 3})
+    assert lake.existing(SUBSCRIPTIONS).scan().collect()["team"].to_list() == ["y"]
 
 
 def test_a_table_without_days_is_replaced_as_a_whole(lake: Lake) -> None:
