@@ -3,6 +3,8 @@
 Belongs here: what of it doesn't fit this pipeline, in words. What is in the columns does not.
 """
 
+from collections.abc import Collection
+
 from deltalake import DeltaTable, Schema
 
 from oai_usage_pipeline.tables import TableContract
@@ -37,14 +39,15 @@ def strange_features(handle: DeltaTable) -> list[str]:
     ]
 
 
-def strange_columns(handle: DeltaTable, contract: TableContract) -> list[str]:
-    """Columns of the contract that the table lacks or has with another type, in words."""
+def strange_columns(handle: DeltaTable, contract: TableContract, required: Collection[str]) -> list[str]:
+    """Columns of the contract that the table has with another type, or lacks although required, in words."""
     found = {field.name: str(field.type) for field in handle.schema().fields}
     wanted = Schema.from_arrow(contract.empty().to_arrow().schema)
     wrong = []
     for field in wanted.fields:
         if field.name not in found:
-            wrong.append(f"column {field.name} is missing")
+            if field.name in required:
+                wrong.append(f"column {field.name} is missing")
         elif found[field.name] != str(field.type):
             wrong.append(
                 f"column {field.name} is {_type(found[field.name])}, expected {_type(str(field.type))}"

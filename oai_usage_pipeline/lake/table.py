@@ -4,7 +4,7 @@ Belongs here: what every writer must get right (properties, statistics, transact
 handle that was read from). What rows mean, and when to write them, does not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -232,12 +232,15 @@ class LakeTable:
             return iter(())
         return cut_files(self._handle, Path(self.uri.removeprefix("file://")))
 
-    def refuse_strange_form(self) -> None:
-        """Raise LakeDamaged when the table has features or columns that this pipeline can't write."""
+    def refuse_strange_form(self, required: Collection[str]) -> None:
+        """Raise LakeDamaged when the table has features or types that this pipeline can't write.
+
+        Or when it lacks a column of `required`: those that it has had since it was made.
+        """
         with explaining(self):
             features = strange_features(self._handle)
             wrong = [f"it asks for the protocol features {', '.join(features)}"] if features else []
-            wrong += strange_columns(self._handle, self.contract)
+            wrong += strange_columns(self._handle, self.contract, required)
         if wrong:
             raise LakeDamaged(
                 f"{self.contract.name}: the table at {self.uri} isn't as this pipeline makes it: "
