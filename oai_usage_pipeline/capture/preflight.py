@@ -25,7 +25,7 @@ from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.errors import LakeDamaged, NoTable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
-from oai_usage_pipeline.tables import OPENAI_EVENTS
+from oai_usage_pipeline.tables import EVENT_KEY, OPENAI_EVENTS
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far our clock may be behind the hub's; clocks that are set by the network differ by milliseconds."""
@@ -34,6 +34,13 @@ MOST_COMMITS = 200
 """How many commits are searched for the one that did the damage, once there is some."""
 
 MOST_SHOWN = 5
+
+FIRST_COLUMNS = (
+    *EVENT_KEY,
+    *("offset", "enqueued_at", "enqueued_date", "EventTime", "AppSubscriptionKey"),
+    *("Request", "Response", "properties", "body", "reason"),
+)
+"""What bronze had from its first contract on. Columns that came later are added when they are lacking."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def preflight(lake: Lake, found: Sequence[PartitionBacklog], now: datetime) -> s
         table = lake.existing(OPENAI_EVENTS)
     except NoTable:
         return None
-    table.refuse_strange_form()
+    table.refuse_strange_form(FIRST_COLUMNS)
     damage = table.damaged_files() or list(_contradictions(table, found))
     if damage:
         raise LakeDamaged(_told(table, damage))
