@@ -28,6 +28,7 @@ from oai_usage_pipeline.traffic.ledger import Ledger, LedgerHeader
 from oai_usage_pipeline.traffic.sender import Hub, send
 from stress.capture_worker import CaptureWorker
 from stress.judgement import Tally, judge_events, judge_invariants
+from stress.outcome import Outcome
 
 STEPS = ("opened", "checked", "writing", "appended")
 KINDS = (*STEPS, "moment", "random", "terminated", "paused")
@@ -193,12 +194,12 @@ def chosen_kills(seed: int, number: int = KILLS_A_ROUND) -> Iterator[tuple[str, 
 
 
 def run_kills(
-    folder: Path, seed: int, goes_on: Callable[[KillFigures], bool], report: Callable[[str], None]
-) -> KillFigures:
-    """Rounds, a few at a time, for as long as `goes_on` says; `report` gets a line after each."""
+    folder: Path, seed: int, goes_on: Callable[[int], bool], report: Callable[[str], None]
+) -> Outcome:
+    """Rounds, a few at a time, for as long as `goes_on` says of their kills."""
     figures = KillFigures()
     rounds = count()
-    while goes_on(figures):
+    while goes_on(figures.kill_count):
         numbers = [next(rounds) for _ in range(HUBS_A_BROKER)]
         place = folder / f"kills-{numbers[0]:05}"
         hubs = [f"kills-{number}" for number in numbers]
@@ -209,7 +210,15 @@ def run_kills(
             ]
             for each in chain:
                 each.result()
-    return figures
+    return _outcome(figures)
+
+
+def _outcome(figures: KillFigures) -> Outcome:
+    details = {**figures.kills, "rounds": figures.round_count, "events": f"{figures.event_count:,}"}
+    details["data files without a log entry"] = figures.orphan_count
+    return Outcome(
+        "kills", "kills", figures.kill_count, 0.0, figures.tally, figures.recoveries, details=details
+    )
 
 
 def _chain(
@@ -218,22 +227,22 @@ def _chain(
     numbers: list[int],
     seed: int,
     figures: KillFigures,
-    goes_on: Callable[[KillFigures], bool],
+    goes_on: Callable[[int], bool],
     report: Callable[[str], None],
 ) -> None:
     with CaptureWorker(broker.connection_string) as worker:
         for number in numbers:
-            if not goes_on(figures):
+            if not goes_on(figures.kill_count):
                 return
             own = seed * 100_000 + number
             folder = place / f"round-{number:05}"
             folder.mkdir(parents=True)
             found = KillRound(folder, broker, f"kills-{number}", worker, own).run(chosen_kills(own))
             figures.add(found)
-            report(f"{figures.kill_count} kills, {figures.event_count} events: {_outcome(figures.tally)}")
+            report(f"{figures.kill_count} kills, {figures.event_count} events: {_told(figures.tally)}")
 
 
-def _outcome(tally: Tally) -> str:
+def _told(tally: Tally) -> str:
     return f"{tally.lost} lost, {tally.doubled} doubled, {tally.wrong} wrong"
 
 
