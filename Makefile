@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test lint bench security clean lock
+.PHONY: help install demo dev test lint bench stress mutants security clean lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,12 @@ lint: install ## Format the code and show what the linters say
 
 bench: install ## Run the benchmarks, each as a ratio to a reference measured in the same run
 	@$(BIN)/python -m benchmarks
+
+stress: install ## Try for MINUTES=10 to lose, double, alter or leak an event, and show the figures
+	@$(BIN)/python -m stress --minutes $(or $(MINUTES),10)
+
+mutants: install ## Change the core modules line by line, and show which changes no test sees (an hour)
+	@$(BIN)/python -m stress.mutants
 
 # Without its advisories pip-audit skips every package and calls that clean: --strict makes it fail instead.
 security: install ## Check the code (bandit), list the dependencies (SBOM in build/), and audit the lock (pip-audit)

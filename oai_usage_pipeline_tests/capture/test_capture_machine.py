@@ -9,7 +9,7 @@ from oai_usage_pipeline_tests.capture.capture_machine import CaptureMachine
 
 TestCapture = CaptureMachine.TestCase
 TestCapture.settings = settings(
-    max_examples=20,
+    max_examples=14,
     stateful_step_count=30,
     deadline=None,
     # Without shrinking: an example is a lake, and thirty steps are short enough to read.
