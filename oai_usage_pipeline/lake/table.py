@@ -339,15 +339,17 @@ class LakeTable:
         )
 
     @explained
-    def removed(self, version: int, where: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    def removed(self, version: int, where: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Rows that one version took out of the table, streamed from the files that it left behind.
 
-        `where` is a SQL predicate. Raises HistoryGone, if only while they are read, when the files are gone.
+        `where` is a SQL predicate; `columns` are read as SQL too, so they must be no words of it. Raises
+        HistoryGone, if only while rows are read, when the files are gone.
         """
+        options = {} if columns is None else {"columns": [*columns, "_change_type"]}
         # Begun here, not with the first row: delta-rs can't begin to read while it writes.
-        reader = self._changes(version - 1, version, predicate=where, columns=[*columns, "_change_type"])
+        reader = self._changes(version - 1, version, predicate=where, **options)
         frames = (pl.DataFrame(batch).filter(pl.col("_change_type") == "delete") for batch in reader)
-        return (batch for rows in frames for batch in rows.select(columns).to_arrow().to_batches())
+        return (batch for rows in frames for batch in rows.to_arrow().to_batches())
 
     def _changes(self, since: int, until: int, **options: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - delta-rs's own
         reader = pa.RecordBatchReader.from_stream(
