@@ -1,4 +1,4 @@
-"""Commits in a table's log that took rows away or replaced them, as people and other programs do.
+"""Commits in a table's log that took rows away or replaced them, and those that aren't ours.
 
 Belongs here: telling them from appends and upkeep. What they did to the rows is for the reader.
 """
@@ -10,6 +10,9 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+OURS = {"writtenBy": "oai-usage-pipeline"}
+"""What each of our commits says of itself in the log."""
+
 KEEP_ROWS = frozenset(
     {
         "CREATE TABLE",
@@ -19,15 +22,14 @@ KEEP_ROWS = frozenset(
         "ADD COLUMN",
         "SET TBLPROPERTIES",
         "UPGRADE PROTOCOL",
-        "STREAMING UPDATE",
     }
 )
-"""Operations that change no rows, or only add some."""
+"""Operations that change no rows."""
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """A commit after which rows of the version before it may be gone."""
+    """A commit that may have changed rows, other than by adding some."""
 
     version: int
     operation: str
@@ -41,9 +43,20 @@ class Rewrite:
 def rewrites(handle: DeltaTable, most: int | None) -> Iterator[Rewrite]:
     """The rewrites among the newest `most` commits, newest first; None looks at the whole log."""
     for entry in handle.history(most):
-        operation = str(entry.get("operation", "an unnamed operation"))
-        if operation in KEEP_ROWS or (operation == "WRITE" and _mode(entry) == "append"):
-            continue
+        if not (entry.get("operation") == "WRITE" and _mode(entry) == "append"):
+            yield from _changing_rows(entry)
+
+
+def foreign_commits(handle: DeltaTable, most: int) -> Iterator[Rewrite]:
+    """Those of the newest `most` commits that another program made, appends too, newest first."""
+    for entry in handle.history(most):
+        if not OURS.items() <= entry.items():
+            yield from _changing_rows(entry)
+
+
+def _changing_rows(entry: dict[str, Any]) -> Iterator[Rewrite]:
+    operation = str(entry.get("operation", "an unnamed operation"))
+    if operation not in KEEP_ROWS:
         at = datetime.fromtimestamp(int(entry.get("timestamp", 0)) / 1000, UTC)
         yield Rewrite(int(entry["version"]), operation, at)
 

@@ -27,7 +27,7 @@ from oai_usage_pipeline.lake.failures import explained, explaining, sentence
 from oai_usage_pipeline.lake.files import cut_files
 from oai_usage_pipeline.lake.form import strange_columns, strange_features
 from oai_usage_pipeline.lake.log import LogFiles
-from oai_usage_pipeline.lake.rewrites import Rewrite, rewrites
+from oai_usage_pipeline.lake.rewrites import OURS, Rewrite, foreign_commits, rewrites
 from oai_usage_pipeline.lake.store import delta_options, is_remote, polars_options
 from oai_usage_pipeline.tables import TableContract
 
@@ -267,6 +267,11 @@ class LakeTable:
         return list(rewrites(self._handle, most))
 
     @explained
+    def foreign_commits(self, most: int) -> list[Rewrite]:
+        """Those of the newest `most` commits that another program made, and that may have changed rows."""
+        return list(foreign_commits(self._handle, most))
+
+    @explained
     def newest(self, column: str) -> datetime | None:
         """The greatest instant in a column that has statistics, from the log alone; None without rows."""
         files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
@@ -379,4 +384,5 @@ def _commit(positions: Positions, most_rivals: int = MOST_RIVALS) -> CommitPrope
     return CommitProperties(
         max_commit_retries=most_rivals,
         app_transactions=[Transaction(app_id, version) for app_id, version in positions.items()],
+        custom_metadata=OURS,
     )
