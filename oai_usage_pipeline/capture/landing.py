@@ -115,4 +115,5 @@ def _frame(hub: Hub, rows: Sequence[Sequence[object]]) -> pl.DataFrame:
         enqueued_at.cast(OPENAI_EVENTS.schema["enqueued_at"]).alias("enqueued_at"),
         enqueued_at.dt.date().alias("enqueued_date"),
         *LANDED_COLUMNS[4:],
+        pl.lit(None, OPENAI_EVENTS.schema["payload"]).alias("payload"),
     )

@@ -1,4 +1,4 @@
-"""Bronze: every event of the hub, as it came."""
+"""Bronze: every event of the hub, as it came, or what the setting for payloads lets be kept of it."""
 
 import polars as pl
 
@@ -10,10 +10,10 @@ EVENT_KEY = ("event_hub", "incarnation", "partition_id", "sequence_number")
 OPENAI_EVENTS = TableContract(
     name="openai_events",
     description="Bronze: every event the hub delivered, as it came, exactly once.",
-    version=1,
+    version=2,
     partition_by="enqueued_date",
     statistics=("partition_id", "sequence_number", "enqueued_at"),
-    unique=("offset", "EventTime", "Request", "Response", "properties", "body"),
+    unique=("offset", "EventTime", "Request", "Response", "properties", "body", "payload"),
     schema={
         "event_hub": pl.String(),
         "incarnation": pl.String(),
@@ -29,5 +29,6 @@ OPENAI_EVENTS = TableContract(
         "properties": pl.String(),
         "body": pl.Binary(),
         "reason": pl.String(),
+        "payload": pl.String(),
     },
 )

@@ -15,6 +15,7 @@ COLUMN_DESCRIPTIONS = {
     "properties": "Every other field of the event (JSON)",
     "body": "The event's bytes, without keys, where it is no readable envelope",
     "reason": "Why something is not what it should be; null when it is",
+    "payload": "What was kept of the texts, and what they counted (JSON); null: the event is as it came",
     "event_index": "Number of the record within its event",
     "event_at": "When the call was made (UTC); enqueued_at where the event doesn't say",
     "usage_date": "Day of event_at (UTC): the day that is charged",

@@ -15,11 +15,21 @@ from oai_usage_pipeline.tables import EVENT_KEY, USAGE_EVENTS
 from oai_usage_pipeline.usage.columns import Envelope
 from oai_usage_pipeline.usage.event_times import read_event_times, when_made
 from oai_usage_pipeline.usage.metering import LONGEST_NAME, UsageRecord, meter
+from oai_usage_pipeline.usage.payload_note import (
+    HAS_ESTIMATES,
+    HAS_LINES,
+    Estimates,
+    estimated_again,
+    read_note,
+    with_estimates,
+)
 from oai_usage_pipeline.usage.salvage import salvage
 from oai_usage_pipeline.usage.shapes import MARK, PARSER_FAILED, Call, Line, alone, lines_of
 
 _KEYS = (*EVENT_KEY, "enqueued_at", "enqueued_date")
-_COLUMNS = (*Envelope._fields[:-1], "body", "reason")
+PAYLOAD_COLUMNS = (*Envelope._fields[:-1], "body", "reason", "payload")
+"""The columns of bronze that an event is understood by, in the order in which `event_lines` takes them."""
+
 _RECORD_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in UsageRecord._fields[:-1]}
 _CALL_SCHEMA = {name: USAGE_EVENTS.schema[name] for name in Call._fields}
 
@@ -56,11 +66,17 @@ def _derive_apart(bronze: pl.DataFrame) -> pl.DataFrame:
 
 
 def _derive(bronze: pl.DataFrame) -> pl.DataFrame:
-    others = _others(bronze)
+    if "payload" not in bronze.columns:  # of a table that capture hasn't opened since there is one
+        bronze = bronze.with_columns(payload=_NO_TEXT)
+    others, estimated = _others(bronze), _estimated(bronze["payload"])
     firsts = [
         _meter(request, response) if at not in others else others[at][0].record
         for at, (request, response) in enumerate(zip(bronze["Request"], bronze["Response"], strict=True))
     ]
+    for at, estimates in estimated.items():
+        if at in others:
+            others[at] = estimated_again(others[at], estimates)
+        firsts[at] = with_estimates(firsts[at], estimates[0])
     if all(len(lines) == 1 for lines in others.values()):
         return _assemble(bronze, pl.lit(0), firsts, {at: lines[0] for at, lines in others.items()})
     return _assemble(*_spread(bronze, firsts, others))
@@ -74,14 +90,26 @@ def _meter(request: str | None, response: str | None) -> UsageRecord:
 
 
 def _others(bronze: pl.DataFrame) -> Others:
-    kept = bronze.select(_COLUMNS).with_row_index()
+    kept = bronze.select(PAYLOAD_COLUMNS).with_row_index()
     is_other = pl.col("body").is_not_null() | pl.col("reason").is_not_null()
     is_other |= pl.col("properties").str.starts_with(MARK).fill_null(value=False)
-    return {at: alone(partial(_lines, row)) for at, *row in kept.filter(is_other).iter_rows()}
+    is_other |= pl.col("payload").str.contains(HAS_LINES, literal=True).fill_null(value=False)
+    return {at: alone(partial(event_lines, row)) for at, *row in kept.filter(is_other).iter_rows()}
 
 
-def _lines(row: Sequence[Any]) -> list[Line]:
-    *columns, body, reason = row
+def _estimated(payloads: pl.Series) -> dict[int, Estimates]:
+    """By number of the bronze row, the estimates of texts that are no longer there."""
+    if payloads.null_count() == len(payloads):
+        return {}
+    notes = ((at, read_note(each)) for at, each in enumerate(payloads) if each and HAS_ESTIMATES in each)
+    return {at: note.estimates for at, note in notes if note is not None}
+
+
+def event_lines(row: Sequence[Any]) -> list[Line]:
+    """What one event says, of its values of `PAYLOAD_COLUMNS`; at least one line."""
+    *columns, body, reason, payload = row
+    if payload and HAS_LINES in payload and (note := read_note(payload)) is not None:
+        return list(note.lines)
     if body is not None or reason is not None:
         return salvage(body, reason)
     return lines_of(Envelope(*columns))
