@@ -20,7 +20,7 @@ STORAGE_ERRORS = (DeltaError, OSError, pl.exceptions.PolarsError, pa.ArrowExcept
 READING_ERRORS = (DeltaError, pl.exceptions.ComputeError, pl.exceptions.PanicException, pa.ArrowException)
 """Those that come of files and stores alone, wherever in the program they are met."""
 
-MISSING = ("found gap", "not found", "no such file", "does not exist")
+MISSING = ("found gap", "invalid table version", "not found", "no such file", "does not exist")
 """How the readers, each in its own words, say that a log entry or a data file isn't there."""
 
 COLOUR = re.compile("\x1b\\[[0-9;]*m")

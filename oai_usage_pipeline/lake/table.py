@@ -357,9 +357,12 @@ class LakeTable:
         return (batch for rows in frames for batch in rows.to_arrow().to_batches())
 
     def _changes(self, since: int, until: int, **options: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - delta-rs's own
+        # Out of range is nothing new. Allowed otherwise, delta-rs takes a first entry that was cleaned up
+        # for one that isn't there yet, and tells of no change at all.
+        is_nothing = since >= until
         reader = pa.RecordBatchReader.from_stream(
             self._handle.load_cdf(
-                starting_version=since + 1, ending_version=until, allow_out_of_range=True, **options
+                starting_version=since + 1, ending_version=until, allow_out_of_range=is_nothing, **options
             )
         )
         return pa.RecordBatchReader.from_batches(reader.schema, self._batches(reader))
