@@ -59,3 +59,7 @@ def test_reading_ends_at_the_target() -> None:
     assert numbers(partition.take(events(5, 6, 7, 8))) == [5, 6]
     assert partition.is_done
     assert partition.gap is None
+
+
+def test_a_stream_is_done_at_its_target_or_beyond_and_not_before() -> None:
+    assert [stream(last, target=6).is_done for last in (4, 5, 6, 7)] == [False, False, True, True]
