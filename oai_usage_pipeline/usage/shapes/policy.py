@@ -157,7 +157,7 @@ def _call(known: dict[str, Any]) -> Call:
         request_id=name_of(known.get("requestId")),
         subscription=id_of(known.get("subscriptionId")),
         subscription_name=name_of(known.get("subscriptionName")),
-        user_id=name_of(_user(known.get("userClaims") or {})),
+        user_id=name_of(user_claim(known.get("userClaims") or {})[1]),
         product_id=name_of(known.get("productId")),
         api_id=name_of(known.get("apiId")),
         operation_id=name_of(known.get("operationId")),
@@ -171,9 +171,10 @@ def _call(known: dict[str, Any]) -> Call:
     )
 
 
-def _user(claims: dict[str, Any]) -> str | None:
-    named = (claims.get(name) for name in _USER_CLAIMS)
-    return next((claim for claim in named if isinstance(claim, str) and claim), None)
+def user_claim(claims: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The claim that names the user, and the user; two Nones where none does."""
+    named = ((name, claims.get(name)) for name in _USER_CLAIMS)
+    return next(((name, claim) for name, claim in named if isinstance(claim, str) and claim), (None, None))
 
 
 def _arm_name(region: str | None) -> str | None:
