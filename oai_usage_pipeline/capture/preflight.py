@@ -7,9 +7,10 @@ A position survives what takes rows away (RESTORE, overwrite, delete): capture w
 And rows survive the loss of their position (a log entry that was cut): capture would land them again. So
 the row of each position must be there once, and nothing above it.
 
-That costs little in a table with years of history: a partition's enqueued time grows with its numbers, so
+That costs little in a table with years of history. A partition's enqueued time grows with its numbers, so
 days are walked from the newest, two at first, then twice as many each time, until every partition's row
-is found; and only files that may hold rows from the positions on are opened.
+is found; and only files that may hold rows from the positions on are opened. What is wrong farther back
+would not be seen so. So when another program has committed to the table lately, all of it is read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from oai_usage_pipeline.capture.backlog import PartitionBacklog
+from oai_usage_pipeline.capture.contents import contents_of, size, spans
 from oai_usage_pipeline.capture.gaps import Gap
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.errors import LakeDamaged, NoTable
@@ -29,6 +31,9 @@ from oai_usage_pipeline.tables import EVENT_KEY, OPENAI_EVENTS
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far our clock may be behind the hub's; clocks that are set by the network differ by milliseconds."""
+
+LATELY = 30
+"""How many commits back another program's are looked for; those farther back, the hourly checks see."""
 
 MOST_COMMITS = 200
 """How many commits are searched for the one that did the damage, once there is some."""
@@ -76,6 +81,8 @@ def preflight(lake: Lake, found: Sequence[PartitionBacklog], now: datetime) -> s
         return None
     table.refuse_strange_form(FIRST_COLUMNS)
     damage = table.damaged_files() or list(_contradictions(table, found))
+    if not damage and table.foreign_commits(LATELY):
+        damage = list(_holes_and_spares(lake, table, found[0].hub))
     if damage:
         raise LakeDamaged(_told(table, damage))
     return clock_fault(table.newest("enqueued_at"), now)
@@ -183,6 +190,15 @@ def _contradiction(
     )
 
 
+def _holes_and_spares(lake: Lake, table: LakeTable, hub: Hub) -> Iterator[str]:
+    """What is wrong anywhere in the table; reads all its keys."""
+    for each in contents_of(lake, table, hub):
+        if each.missing:
+            yield f"{each}: {size(each.missing):,} events are no longer there, {spans(each.missing)}"
+        if each.spare_count:
+            yield f"{each}: {each.spare_count:,} rows are there more than once"
+
+
 def _is_on_record(number: int, gaps: Sequence[Gap]) -> bool:
     return any(each.range[0] <= number <= each.range[1] for each in gaps)
 
@@ -199,7 +215,9 @@ def _what_is_there(table: LakeTable, partition: PartitionBacklog) -> str:
 
 
 def _told(table: LakeTable, damage: Sequence[str]) -> str:
-    suspects = [str(each) for each in table.rewrites(MOST_COMMITS)][:MOST_SHOWN]
+    others = {each.version: each for each in table.rewrites(MOST_COMMITS)}
+    others |= {each.version: each for each in table.foreign_commits(LATELY)}
+    suspects = [str(others[version]) for version in sorted(others, reverse=True)][:MOST_SHOWN]
     return (
         f"{table.contract.name} contradicts itself, and nothing is captured into it:\n"
         + "\n".join(f"  {each}" for each in damage[:MOST_SHOWN])

@@ -15,6 +15,7 @@ COMMANDS = (
     "run",
     "status",
     "verify",
+    "repair",
     "gaps",
     "fingerprint",
     "subscriptions",

@@ -1,0 +1,247 @@
+"""The ways in which bronze is set right: each one a commit, or several of which each leaves it better.
+
+Belongs here: what each remedy does and how it says so. Which of them are needed is decided in `repair`.
+
+Each commit is fenced with the positions that it was decided on: it is made with the handle that they were
+read from, and names them, so Delta refuses it if any of them has moved since. Nothing is remembered: after
+a crash, whatever is still wrong is found again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import polars as pl
+
+from oai_usage_pipeline.capture.contents import PARTITION, PartitionContents, PartitionKey, size, spans
+from oai_usage_pipeline.capture.continuity import Ranges
+from oai_usage_pipeline.capture.gap_notes import first_held
+from oai_usage_pipeline.capture.gaps import record_gap
+from oai_usage_pipeline.capture.landing import bronze_frame, land
+from oai_usage_pipeline.capture.lost_rows import events_from, numbered, put_back
+from oai_usage_pipeline.capture.source import Hub, HubEvent, PartitionBounds, Source
+from oai_usage_pipeline.capture.spare_rows import without_spares
+from oai_usage_pipeline.errors import PositionConflict, SourceUnavailable
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.lake.rewrites import Rewrite
+from oai_usage_pipeline.lake.table import LakeTable
+from oai_usage_pipeline.tables import OPENAI_EVENTS
+from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
+
+Lost = tuple[tuple[PartitionKey, Ranges], ...]
+"""Numbers by partition."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Bronze as one handle sees it, and what else a remedy works with."""
+
+    lake: Lake
+    source: Source
+    fingerprint: KeyFingerprint
+    clock: Callable[[], datetime]
+    hub: Hub
+    table: LakeTable
+    contents: Mapping[PartitionKey, PartitionContents]
+    bounds: Mapping[PartitionKey, PartitionBounds]
+
+    def fence(self, keys: Iterable[PartitionKey]) -> dict[str, int]:
+        """The positions of partitions as they are, to be committed again."""
+        known = (self.contents[key] for key in keys)
+        return {each.app_id: each.position for each in known if each.position is not None}
+
+
+class Remedy(Protocol):
+    """One thing to do; its text says what and why."""
+
+    def apply(self, site: Site) -> None:
+        """Do it; raises PositionConflict when the site has changed: look again."""
+        ...
+
+
+@dataclass(frozen=True)
+class ForgetFiles:
+    """See `__str__`."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """What is done."""
+        return (
+            f"Take {len(self.names)} data files that are gone out of the log ({self.names[0]}"
+            f"{', ...' if len(self.names) > 1 else ''}); then see which events they held"
+        )
+
+    def apply(self, site: Site) -> None:
+        """One commit."""
+        site.table.forget_gone_files({})
+
+
+@dataclass(frozen=True)
+class DropSpares:
+    """See `__str__`. `day` is an ISO date, `count` how many rows are too many."""
+
+    day: str
+    count: int
+
+    def __str__(self) -> str:
+        """What is done."""
+        return f"Drop {self.count:,} rows of {self.day} that repeat another of their event word for word"
+
+    def apply(self, site: Site) -> None:
+        """One commit."""
+        site.table.replace_day(self.day, without_spares(site.table, self.day), site.fence(site.contents))
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """See `__str__`."""
+
+    rewrite: Rewrite
+    lost: Lost
+
+    def __str__(self) -> str:
+        """What is done."""
+        return f"Put back what {self.rewrite} took away, from the table's old files: {_listed(self.lost)}"
+
+    def apply(self, site: Site) -> None:
+        """One commit."""
+        rows = put_back(site.table, self.rewrite.version, self.lost)
+        site.table.append(rows, site.fence(key for key, _ in self.lost))
+
+
+@dataclass(frozen=True)
+class RecordGaps:
+    """See `__str__`."""
+
+    lost: Lost
+
+    def __str__(self) -> str:
+        """What is done."""
+        return (
+            f"Record as missing what can't be had any more: {_listed(self.lost)}. Somebody should "
+            "acknowledge that (`oai-usage gaps`)"
+        )
+
+    def apply(self, site: Site) -> None:
+        """A commit to `capture_gaps` for each range."""
+        for key, ranges in self.lost:
+            for first, last in ranges:
+                _record(site, key, first, last)
+
+
+@dataclass(frozen=True)
+class Reland:
+    """See `__str__`."""
+
+    lost: Lost
+
+    def __str__(self) -> str:
+        """What is done."""
+        return f"Land again from the Event Hub: {_listed(self.lost)}"
+
+    def apply(self, site: Site) -> None:
+        """A commit for each batch."""
+        for key, ranges in self.lost:
+            for first, last in ranges:
+                _reland(site, site.contents[key], first, last)
+
+
+@dataclass(frozen=True)
+class MovePositions:
+    """See `__str__`. Each partition with the position it has and the one it gets."""
+
+    moves: tuple[tuple[PartitionKey, int | None, int | None], ...]
+
+    def __str__(self) -> str:
+        """What is done."""
+        listed = "; ".join(
+            f"{key[0]} partition {key[2]} from {'none' if before is None else before} to {after}"
+            for key, before, after in self.moves
+        )
+        return f"Set positions to the last event that is there, so that capture goes on behind it: {listed}"
+
+    def apply(self, site: Site) -> None:
+        """One commit."""
+        positions = {site.contents[key].app_id: after for key, _, after in self.moves if after is not None}
+        site.table.append(OPENAI_EVENTS.empty(), positions)
+
+
+@dataclass(frozen=True)
+class SetLogAside:
+    """See `__str__`."""
+
+    damage: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """What is done."""
+        return (
+            "Write a checkpoint of the table as it is now, so that nobody reads the damaged log entries any "
+            f"more: {'; '.join(self.damage)}"
+        )
+
+    def apply(self, site: Site) -> None:
+        """No commit: a checkpoint of the version that was looked at."""
+        site.table.checkpoint()
+
+
+def _listed(lost: Lost) -> str:
+    return "; ".join(
+        f"{size(ranges):,} events of {key[0]} partition {key[2]} ({spans(ranges)})" for key, ranges in lost
+    )
+
+
+def _reland(site: Site, partition: PartitionContents, first: int, last: int) -> None:
+    """Land events again; the numbers that the hub doesn't deliver are recorded as a gap.
+
+    Of a partition that has lost all, only a first batch, with its position: capture goes on from there.
+    """
+    following = first
+    while following <= last:
+        events, behind = events_from(site.source, partition.partition_id, following, last)
+        if not events and behind is None:
+            raise SourceUnavailable(
+                f"{partition}: the hub has event {following}, but delivers none: run it again"
+            )
+        begin = events[0].sequence_number if events else last + 1
+        if begin > following:
+            _record(site, partition.key, following, begin - 1)
+        if not events:
+            return
+        _land(site, partition, events)
+        if not partition.held:
+            return
+        following = events[-1].sequence_number + 1
+
+
+def _land(site: Site, partition: PartitionContents, events: Sequence[HubEvent]) -> None:
+    """Events that follow each other, none of which may be there, in one commit with the position."""
+    first, last = events[0].sequence_number, events[-1].sequence_number
+    table = site.lake.table(OPENAI_EVENTS)
+    has_moved = table.position(partition.app_id) != partition.position
+    if has_moved or numbered(table, partition.key, first, last):
+        raise PositionConflict(f"{partition}: another program has changed it meanwhile: look again")
+    rows = [land(partition.partition_id, each, site.fingerprint) for each in events]
+    position = partition.position if partition.held else last
+    table.append(bronze_frame(partition.hub, rows), {} if position is None else {partition.app_id: position})
+
+
+def _record(site: Site, key: PartitionKey, first: int, last: int) -> None:
+    partition = site.contents[key]
+    before_at = _enqueued_at(site.table, key, last + 1)
+    if before_at is None and key in site.bounds:
+        held = first_held(site.source, partition.partition_id, last)
+        before_at = None if held is None else datetime.fromtimestamp(held.enqueued_ms / 1000, UTC)
+    after_at = _enqueued_at(site.table, key, first - 1)
+    record_gap(
+        site.lake, partition.hub, partition.partition_id, first, last, after_at, before_at, site.clock()
+    )
+
+
+def _enqueued_at(table: LakeTable, key: PartitionKey, number: int) -> datetime | None:
+    is_it = [pl.col(name) == value for name, value in zip(PARTITION, key, strict=True)]
+    found = table.read(
+        table.scan().filter(pl.col("sequence_number") == number, *is_it).select("enqueued_at").head(1)
+    )
+    return found.item() if len(found) else None
