@@ -107,6 +107,31 @@ def test_a_hole_inside_a_batch_is_a_gap(open_table: Callable[[], LakeTable]) -> 
         commit(open_table, HUB, holed)
 
 
+@pytest.mark.parametrize("numbers", [[0, 1, 1, 2], [0, 2, 1], [3, 2]], ids=["again", "older", "only older"])
+def test_events_out_of_order_are_refused_and_nothing_is_written(
+    numbers: list[int], lake: Lake, open_table: Callable[[], LakeTable]
+) -> None:
+    rows = bronze_frame(HUB, [land("0", event(number), FINGERPRINT) for number in numbers])
+    everything = {"0": ((0, 10),)}
+    with pytest.raises(SourceGap, match="out of order"):
+        commit(open_table, HUB, rows, acknowledged=everything)
+    assert numbers_in(lake, "0") == []
+
+
+def test_acknowledged_numbers_are_passed_over_and_no_others(
+    lake: Lake, open_table: Callable[[], LakeTable]
+) -> None:
+    commit(open_table, HUB, batch({"0": range(5), "1": range(5)}))
+    later = batch({"0": range(8, 10)})
+    for acknowledged in ({"0": ((5, 6),)}, {"0": ((6, 7),)}, {"1": ((5, 7),)}):
+        with pytest.raises(SourceGap, match="are missing"):
+            commit(open_table, HUB, later, acknowledged=acknowledged)
+    assert numbers_in(lake, "0") == list(range(5))
+    added = commit(open_table, HUB, later, acknowledged={"0": ((5, 7),)})
+    assert added == [CommittedRange("0", 8, 9, 2, 0)]
+    assert open_table().position(HUB.app_id("0")) == 9
+
+
 def test_a_hub_made_again_does_not_collide_with_its_former_life(
     lake: Lake, open_table: Callable[[], LakeTable]
 ) -> None:
@@ -173,7 +198,9 @@ def test_a_lake_that_stays_broken_is_an_error_that_says_what_happens_next(
 
     with pytest.raises(LakeUnavailable, match=r"no space left on device.*the next run reads them again"):
         commit(open_table, HUB, batch({"0": range(5)}), broken, pauses.append)
-    assert len(pauses) == ATTEMPTS - 1
+    assert len(pauses) == ATTEMPTS - 1 == 11
+    # About half a minute in all: a store that restarts is waited for, a run that hopes for ever is not.
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0]
     assert open_table().row_count() == 0
 
 
