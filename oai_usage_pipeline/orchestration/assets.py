@@ -62,6 +62,11 @@ def event_hub(pipeline: Pipeline) -> dg.ObserveResult:
             asset=OPENAI_EVENTS.name,
             description="Every partition could be read up to its head.",
         ),
+        dg.AssetCheckSpec(
+            "clock_agrees",
+            asset=OPENAI_EVENTS.name,
+            description="This machine's clock isn't behind the newest event's; a warning, since it stops nothing.",
+        ),
     ],
 )
 def openai_events(
@@ -70,7 +75,7 @@ def openai_events(
     """Capture every partition up to the head it has now; partitions that stop don't stop the others.
 
     Their failures are checks, so that silver and gold of the others follow. Raises SourceUnavailable
-    or LakeUnavailable when nothing could be done at all.
+    or LakeUnavailable when nothing could be done at all, LakeDamaged when bronze contradicts itself.
     """
     lake = pipeline.lake()
     with signs_of_life(context), pipeline.source() as source:
@@ -86,6 +91,12 @@ def openai_events(
         check_results=[
             _check("no_gap", gaps, f"{partitions} continue without a gap."),
             _check("every_partition_read", others, f"{partitions} were read up to their heads."),
+            dg.AssetCheckResult(
+                check_name="clock_agrees",
+                passed=captured.clock_fault is None,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=captured.clock_fault or "No event was accepted by the hub after our present.",
+            ),
         ],
     )
 

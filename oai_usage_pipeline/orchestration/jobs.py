@@ -25,7 +25,10 @@ QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 # These are told by their assets themselves; all other checks read the tables.
 CAPTURE_CHECKS = dg.AssetSelection.checks(
-    *(dg.AssetCheckKey(openai_events.key, name) for name in ("no_gap", "every_partition_read"))
+    *(
+        dg.AssetCheckKey(openai_events.key, name)
+        for name in ("no_gap", "every_partition_read", "clock_agrees")
+    )
 )
 TOLD_BY_THEIR_ASSETS = CAPTURE_CHECKS | dg.AssetSelection.checks(
     dg.AssetCheckKey(reconciliation.key, "azure_agrees")
