@@ -65,7 +65,7 @@ def event_hub(pipeline: Pipeline) -> dg.ObserveResult:
         dg.AssetCheckSpec(
             "clock_agrees",
             asset=OPENAI_EVENTS.name,
-            description="This machine's clock isn't behind the newest event's; a warning, since it stops nothing.",
+            description="This machine's clock isn't behind the newest event's (it stops nothing).",
         ),
     ],
 )
