@@ -99,6 +99,13 @@ def _name(value: Any, rename: Rename) -> Any:  # noqa: ANN401 - JSON
     return name_kept(value) if isinstance(value, str) else _other(value)
 
 
+def _category(value: Any, rename: Rename) -> Any:  # noqa: ANN401 - JSON
+    """Which of the gateway's logs a record is of; one of another's says no more than that."""
+    if not isinstance(value, str):
+        return _name(value, rename)
+    return next((name for name in ("GatewayLlmLog", "GatewayLog") if name.lower() in value.lower()), NO_BODY)
+
+
 def _number(value: Any, rename: Rename) -> Any:  # noqa: ANN401 - JSON
     del rename
     if isinstance(value, int | float):
@@ -195,7 +202,8 @@ _RECORD: dict[str, Masker] = {
         for contract in (GatewayLogContract, LlmLogContract)
         for name in contract.__annotations__
     },
-    **dict.fromkeys(("type", "operationname"), _name),
+    **dict.fromkeys(("category", "type"), _category),
+    "operationname": _name,
     **dict.fromkeys(("durationms", "responsecode", "sequencenumber", "isstreamcompletion"), _number),
     **dict.fromkeys(("prompttokens", "completiontokens", "totaltokens", "promptcachedtokens"), _number),
     **dict.fromkeys(MESSAGES, _messages),
