@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from oai_usage_pipeline.audit.charges import chargeback_equals_rebuild, cost_equals_rebuild
+from oai_usage_pipeline.audit.files import files_are_whole
 from oai_usage_pipeline.audit.findings import Finding, Invariant, difference, finding, stale_days_of
 from oai_usage_pipeline.audit.holes import holes_of
 from oai_usage_pipeline.capture.source import Hub
@@ -37,6 +38,7 @@ PARTITION = ["event_hub", "incarnation", "partition_id"]
 
 def verify(lake: Lake) -> Iterator[Finding]:
     """Every invariant in turn; reads the whole lake. Raises NoTable where there is none to check."""
+    lake.existing(OPENAI_EVENTS)
     for invariant in INVARIANTS:
         yield invariant(lake)
 
@@ -202,6 +204,7 @@ def silver_equals_rebuild(lake: Lake) -> Finding:
 
 
 INVARIANTS: tuple[Invariant, ...] = (
+    files_are_whole,
     positions_match,
     nothing_lost,
     nothing_doubled,

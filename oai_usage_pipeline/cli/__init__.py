@@ -3,6 +3,7 @@
 Belongs here: options, progress and exit codes. What a command does lives in the packages it calls.
 """
 
+import sys
 from importlib import import_module
 
 import click
@@ -46,6 +47,20 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except PipelineError as error:
             raise click.ClickException(str(error)) from None
+        except BaseException as error:  # A panic of the readers is no Exception.
+            if (meaning := _lake_failure(error)) is None:
+                raise
+            raise click.ClickException(meaning) from None
+
+
+def _lake_failure(error: BaseException) -> str | None:
+    """What an error of the lake's readers means; they throw it where rows are used, far from the lake."""
+    if "polars" not in sys.modules:
+        return None
+    from oai_usage_pipeline.lake.failures import meaning_of_any
+
+    meaning = meaning_of_any(error)
+    return str(meaning) if meaning else None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,6 +14,7 @@ from oai_usage_pipeline.audit import charges, invariants
 from oai_usage_pipeline.audit.accounting import AccountingShare, accounting_shares
 from oai_usage_pipeline.audit.assumptions import assumed_deployments
 from oai_usage_pipeline.audit.completeness import days_are_complete
+from oai_usage_pipeline.audit.files import files_are_whole
 from oai_usage_pipeline.audit.findings import Finding, Invariant
 from oai_usage_pipeline.audit.shares import status_share
 from oai_usage_pipeline.errors import NoTable
@@ -42,6 +43,7 @@ def days_are_current(lake: Lake) -> Finding:
 NOTHING_YET = dg.AssetCheckResult(passed=True, description="There is nothing to check yet.")
 
 INVARIANTS: tuple[tuple[TableContract, Invariant], ...] = (
+    (OPENAI_EVENTS, files_are_whole),
     (OPENAI_EVENTS, invariants.positions_match),
     (OPENAI_EVENTS, invariants.nothing_lost),
     (OPENAI_EVENTS, invariants.nothing_doubled),

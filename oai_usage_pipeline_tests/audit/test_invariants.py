@@ -139,7 +139,15 @@ def test_every_invariant_holds_on_a_sound_lake(lake: Lake) -> None:
     findings = list(verify(lake))
     assert [finding.invariant for finding in findings if not finding.holds] == []
     assert len(findings) == len(invariants.INVARIANTS)
-    assert findings[1].figures == {"events": 80, "missing": 0, "acknowledged": 0}
+    assert findings[2].figures == {"events": 80, "missing": 0, "acknowledged": 0}
+
+
+def test_a_file_that_is_gone_is_named_before_it_is_read(lake: Lake) -> None:
+    file = next(Path(lake.uri(USAGE_EVENTS)).glob("*/*.parquet"))
+    file.unlink()
+    found = next(verify(lake))
+    assert not found.holds
+    assert f"usage_events: enqueued_date={file.parent.name[-10:]}/{file.name} is missing" in found.sentence
 
 
 def test_a_lake_that_is_not_there_is_no_sound_one_and_is_not_made(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """A table whose files were cut, emptied, flipped or lost: a clear error, or a consistent step back."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,3 +240,14 @@ def test_a_missing_file_met_while_reading_is_named(lake: Lake) -> None:
 def test_errors_of_others_are_not_taken_for_those_of_the_lake() -> None:
     assert meaning_of_any(FileNotFoundError(2, "No such file or directory")) is None
     assert meaning_of_any(ValueError("parquet")) is None
+
+
+def test_a_command_that_meets_a_damaged_file_says_so_in_one_message(lake: Lake) -> None:
+    file = newest_data_file(lake)
+    flip(file, file.stat().st_size - 40)
+    command = [str(Path(sys.executable).parent / "oai-usage"), "verify"]
+    environment = {**os.environ, "OAI_USAGE_LAKE_URI": lake.location}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "Error: The lake can't be read: parquet" in ended.stderr
+    assert "Traceback" not in ended.stderr
