@@ -142,7 +142,7 @@ class _Kills:
                     tally.note(found.sentence)
             for difference in compare(self._lake, self._stack.ledgers, FINGERPRINT).differences:
                 tally.note(difference)
+            hub = HubFiles(f"127.0.0.1/{HUB}", self._stack.folder / "hub" / HUB)
+            judge_events(self._lake, hub, self._stack.ledgers, tally, "after a run to the end")
         except PipelineError as error:
             tally.note(str(error))
-        hub = HubFiles(f"127.0.0.1/{HUB}", self._stack.folder / "hub" / HUB)
-        judge_events(self._lake, hub, self._stack.ledgers, tally, "after a run to the end")
