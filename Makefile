@@ -54,7 +54,7 @@ security: install ## Check the code (bandit), list the dependencies (SBOM in bui
 	@echo "SBOM: build/sbom.cdx.json, all that requirements.lock pins"
 	@$(BIN)/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements.lock || \
 		{ echo "pip-audit: not passed. If it says that a package could not be audited or a host not be resolved, the"; \
-		echo "advisories of pypi.org can't be reached from here, and NOTHING is known about vulnerabilities."; exit 1; }
+		echo "advisories of the package index can't be reached from here, and NOTHING is known about vulnerabilities."; exit 1; }
 
 clean: ## Remove the environment and what the demo and dev commands wrote
 	rm -rf $(VENV) data build *.egg-info
