@@ -80,7 +80,7 @@ class PartitionBacklog:
     @property
     def has_news(self) -> bool:
         """Whether it is stopped by a gap that isn't on record as it is now."""
-        on_record = {each.range for each in self.recorded if each.is_open}
+        on_record = {each.range for each in self.recorded}
         return self.gap is not None and not on_record.issuperset(self.gap.missing)
 
 

@@ -23,7 +23,7 @@ def note_gap(
 ) -> None:
     """Record what is missing, unless it is on record already or the hub has it after all."""
     own = [each for each in gaps_of(lake) if each.is_of(hub, partition_id)]
-    on_record = {each.range for each in own if each.is_open}
+    on_record = {each.range for each in own}
     for first, last in error.missing:
         if (first, last) in on_record:
             continue

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from oai_usage_pipeline.audit.invariants import nothing_doubled, nothing_lost, positions_match
 from oai_usage_pipeline.capture.acknowledgement import acknowledge_gap
@@ -96,10 +97,14 @@ def test_after_the_acknowledgement_the_partition_goes_on_by_itself(expired: List
     assert run(expired, lake).commit_count == 0
 
 
-def test_a_gap_that_is_recorded_is_written_once_however_often_capture_meets_it(
-    expired: ListSource, lake: Lake
+def test_a_gap_that_is_recorded_is_neither_written_nor_looked_at_again(
+    expired: ListSource, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("the hub was asked for what is known")
+
     before = lake.table(CAPTURE_GAPS).version
+    monkeypatch.setattr(expired, "read", read)
     captured = run(expired, lake, NOW + timedelta(hours=1))
     assert len(captured.errors) == 1
     assert not captured.has_new_gaps
@@ -155,6 +160,8 @@ def test_a_partition_from_which_everything_expired_goes_on_with_what_comes_next(
     source = hub({"0": 0})
     with monkeypatch.context() as patched:
         patched.setattr(source, "bounds", lambda _: PartitionBounds(first=30, last=29))
+        # A real hub would be waited for in vain.
+        source.failing = {"0"}
         assert "events 10 to 29 are missing" in str(run(source, lake).errors[0])
         [gap] = gaps_of(lake)
         assert (gap.range, gap.before_at) == ((10, 29), NOW)
@@ -162,6 +169,7 @@ def test_a_partition_from_which_everything_expired_goes_on_with_what_comes_next(
         assert run(source, lake).errors == []
         [held] = backlog(source, lake)
         assert (held.event_count, held.gap) == (0, None)
+    source.failing = set()
     source.partitions["0"] = [event(30), event(31)]
     assert run(source, lake).errors == []
     assert numbers(lake) == [*range(10), 30, 31]
@@ -228,6 +236,24 @@ def test_acknowledged_events_that_come_after_all_are_taken(expired: ListSource, 
     assert_sound(lake)
 
 
+def test_a_hole_in_bronze_that_is_on_record_is_accounted_for_only_once_it_is_acknowledged(lake: Lake) -> None:
+    source = hub({"0": 10})
+    run(source, lake)
+    DeltaTable(lake.uri(OPENAI_EVENTS)).delete("sequence_number IN (4, 5, 7)")
+    record_gap(lake, source.describe(), "0", 3, 5, None, None, NOW)
+    record_gap(lake, source.describe(), "0", 7, 7, None, None, NOW)
+    assert "4 to 5, 7 to 7" in nothing_lost(lake).sentence
+    # Of the first gap, one event is there: it isn't healed by that.
+    run(source, lake)
+    assert ranges(lake) == [(3, 5, True), (7, 7, True)]
+    source.partitions["0"] = [event(9)]
+    acknowledge(source, lake, 3, 5)
+    finding = nothing_lost(lake)
+    assert (finding.holds, finding.figures) == (False, {"events": 7, "missing": 1, "acknowledged": 2})
+    acknowledge(source, lake, 7, 7)
+    assert nothing_lost(lake).holds
+
+
 def test_only_an_open_gap_exactly_as_recorded_can_be_acknowledged(expired: ListSource, lake: Lake) -> None:
     for first, last in ((10, 13), (11, 14), (10, 15), (0, 14)):
         with pytest.raises(ConfigurationError, match=r"has no open gap .*Open are:\n5 events.*10 to 14"):
@@ -286,6 +312,7 @@ def test_of_two_who_acknowledge_at_once_one_does(expired: ListSource, lake: Lake
 
 def test_a_gap_of_a_former_life_of_the_hub_can_be_acknowledged_too(expired: ListSource, lake: Lake) -> None:
     expired.incarnation = "2026-02-01T00:00:00.000Z"
+    expired.partitions["0"] = [event(number) for number in range(20)]
     assert acknowledge(expired, lake, 10, 14).incarnation != expired.incarnation
     assert ranges(lake) == [(10, 14, False)]
 
