@@ -110,8 +110,9 @@ class Repair:
         return self._look()[1]
 
     def _look(self) -> tuple[Site, Plan]:
-        table = self.lake.existing(OPENAI_EVENTS)
-        table.refuse_strange_form(FIRST_COLUMNS)
+        self.lake.existing(OPENAI_EVENTS).refuse_strange_form(FIRST_COLUMNS)
+        # Opened for writing: a table of an older contract gains the columns that rows are written with.
+        table = self.lake.table(OPENAI_EVENTS)
         hub = self.source.describe()
         gone = table.gone_files()
         # The keys of rows whose files are gone can't be read.
