@@ -12,7 +12,12 @@ from oai_usage_pipeline.tables import TABLES, TableContract
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
-PAGES = [REPOSITORY / "README.md", *sorted(REPOSITORY.glob("C*.md")), *sorted(REPOSITORY.glob("docs/*.md"))]
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "SECURITY.md",
+    *sorted(REPOSITORY.glob("C*.md")),
+    *sorted(REPOSITORY.glob("docs/*.md")),
+]
 TARGETS = set(re.findall(r"^([a-z-]+):.*##", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -69,7 +74,7 @@ def test_every_link_and_file_named_exists(page: Path) -> None:
     text = page.read_text()
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert link.startswith("https://") or (page.parent / link).exists(), link
-    roots = ("", "oai_usage_pipeline")
+    roots = ("", "oai_usage_pipeline", "oai_usage_pipeline_tests")
     for path in re.findall(r"`([a-z_]+/[a-z_/]+\.(?:py|md|yaml))`", text):
         assert any((REPOSITORY / root / path).exists() for root in roots), path
 

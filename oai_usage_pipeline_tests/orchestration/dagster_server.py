@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from oai_usage_pipeline.embedded.children import child
 
 REPOSITORY = Path(__file__).parents[2]
@@ -23,10 +25,11 @@ Answer = Any
 
 
 class DagsterServer:
-    """The webserver's GraphQL endpoint."""
+    """The webserver's GraphQL endpoint; `pid` is what was started for it, 0 where it isn't told."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pid: int = 0) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.pid = pid
 
     def ask(self, query: str, **variables: object) -> Answer:
         """The data of a query or mutation; fails with GraphQL's own errors."""
@@ -55,12 +58,12 @@ class DagsterServer:
 
 @contextmanager
 def dagster_dev() -> Iterator[DagsterServer]:
-    """`dagster dev -w workspace.yaml` with this process's environment, ended afterwards."""
+    """`dagster dev -w workspace.yaml`, as the README has it, with this environment; ended afterwards."""
     port = free_port()
     dagster = str(Path(sys.executable).parent / "dagster")
-    command = [dagster, "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
-    with child(command):
-        yield DagsterServer(port)
+    command = [dagster, "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-p", str(port)]
+    with child(command) as process:
+        yield DagsterServer(port, process.pid)
 
 
 def free_port() -> int:
@@ -68,6 +71,20 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def listening_addresses(pid: int) -> set[str]:
+    """The addresses on which a process, and all that it started, can be reached over TCP."""
+    parent = psutil.Process(pid)
+    connections = [each for one in (parent, *parent.children(recursive=True)) for each in _connections(one)]
+    return {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+
+
+def _connections(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.net_connections(kind="inet"))
+    except psutil.NoSuchProcess:
+        return []
 
 
 def processes_naming(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from oai_usage_pipeline_tests.orchestration.dagster_server import (
     DagsterServer,
     dagster_dev,
     free_port,
+    listening_addresses,
     processes_naming,
 )
 
@@ -44,6 +45,7 @@ def test_sensors_bring_traffic_to_gold_and_the_checks_run_from_the_ui(tmp_path: 
             lake.send(300, days=2)
             server.wait_for(ASSETS, lambda _: lake.compare().total("request_count")[0] == 300)
             assert lake.compare().differences == []
+            assert listening_addresses(server.pid) == {"127.0.0.1"}
             server.wait_for(ASSETS, lambda _: is_charged(lake, 300))
             launched = server.ask(
                 LAUNCH,
@@ -125,6 +127,7 @@ def test_ctrl_c_ends_the_dev_command_and_every_process_it_started(tmp_path: Path
     with (tmp_path / "log").open("w") as log:
         dev = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         DagsterServer(port).wait_for(LOADED, lambda data: bool(nodes(data)))
+        assert listening_addresses(dev.pid) == {"127.0.0.1"}
         dev.send_signal(signal.SIGINT)
         assert dev.wait(timeout=60) == 0, (tmp_path / "log").read_text()
     assert processes_naming(str(folder)) == []
