@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -77,6 +78,15 @@ class Settings(BaseSettings):
     key_pepper_previous: SecretStr | None = Field(
         default=None,
         description="The pepper before it, of the version before, until every key in use was seen again",
+    )
+
+    payloads: Literal["all", "redacted", "accounting"] = Field(
+        default="all",
+        description="What bronze keeps of requests and responses: `all`, `redacted` (personal data replaced) or "
+        "`accounting` (no texts)",
+    )
+    payload_retention_days: int | None = Field(
+        default=None, ge=1, description="Days after which texts are taken out of bronze; none: never"
     )
 
     @classmethod

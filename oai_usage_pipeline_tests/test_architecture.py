@@ -19,12 +19,14 @@ LAYERS: dict[str, set[str]] = {
     "reconcile": {"lake"},
     "capture": {"lake", "usage", "settings"},
     "refresh": {"charge", "lake", "reference", "usage"},
+    "privacy": {"capture", "lake", "refresh", "usage"},
     "audit": {"capture", "charge", "lake", "refresh", "usage"},
     "orchestration": {
         "audit",
         "capture",
         "charge",
         "lake",
+        "privacy",
         "reconcile",
         "reference",
         "refresh",
@@ -42,6 +44,7 @@ LAYERS: dict[str, set[str]] = {
         "embedded",
         "lake",
         "orchestration",
+        "privacy",
         "reconcile",
         "reference",
         "refresh",
@@ -64,6 +67,8 @@ ONLY_IN = {
     },
     "deltalake": {"lake"},
     "dagster": {"orchestration", "definitions.py"},
+    "presidio_analyzer": {"privacy/redaction.py"},
+    "presidio_anonymizer": {"privacy/redaction.py"},
 }
 USAGE_MAY_IMPORT = {"pydantic", "pydantic_core", "typing_extensions", "polars", "bpe_openai"}
 LONGEST_FILE = 400

@@ -4,7 +4,7 @@ Belongs here: the event as it came, with the caller's key replaced by its finger
 anything is kept. What an event means is for `usage`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import polars as pl
 
@@ -39,6 +39,8 @@ LandedRow = tuple[
 ]
 """The values of LANDED_COLUMNS: a plain tuple is made in a tenth of a named one's time."""
 
+Keep = Callable[[pl.DataFrame], pl.DataFrame]
+"""Takes out of rows of bronze what is not to be written; their number and places stay."""
 
 _LANDED_TYPES: dict[str, pl.DataType] = {name: OPENAI_EVENTS.schema[name] for name in LANDED_COLUMNS} | {
     "enqueued_at": pl.Int64()
@@ -85,15 +87,21 @@ def _scrubbed(body: bytes, fingerprint: KeyFingerprint) -> bytes | None:
         return None
 
 
-def bronze_frame(hub: Hub, rows: Sequence[LandedRow]) -> pl.DataFrame:
-    """The rows as a frame with the columns of OPENAI_EVENTS.
+def as_they_came(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of bronze with their texts."""
+    return rows
+
+
+def bronze_frame(hub: Hub, rows: Sequence[LandedRow], keep: Keep = as_they_came) -> pl.DataFrame:
+    """The rows as a frame with the columns of OPENAI_EVENTS, and of their texts what `keep` leaves.
 
     A row with a value that no column holds becomes a rejected one; the others are not touched by it.
     """
     try:
-        return _frame(hub, rows)
+        frame = _frame(hub, rows)
     except Exception:  # noqa: BLE001  # whatever it is, one row's value must not cost the batch
-        return _frame(hub, [fitted(row, _LANDED_TYPES) for row in rows])
+        frame = _frame(hub, [fitted(row, _LANDED_TYPES) for row in rows])
+    return keep(frame)
 
 
 def _frame(hub: Hub, rows: Sequence[Sequence[object]]) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from oai_usage_pipeline.capture.contents import PARTITION, PartitionContents, Pa
 from oai_usage_pipeline.capture.continuity import Ranges
 from oai_usage_pipeline.capture.gap_notes import first_held
 from oai_usage_pipeline.capture.gaps import record_gap
-from oai_usage_pipeline.capture.landing import bronze_frame, land
+from oai_usage_pipeline.capture.landing import Keep, as_they_came, bronze_frame, land
 from oai_usage_pipeline.capture.lost_rows import events_from, numbered, put_back
 from oai_usage_pipeline.capture.source import Hub, HubEvent, PartitionBounds, Source
 from oai_usage_pipeline.capture.spare_rows import without_spares
@@ -45,6 +45,7 @@ class Site:
     table: LakeTable
     contents: Mapping[PartitionKey, PartitionContents]
     bounds: Mapping[PartitionKey, PartitionBounds]
+    keep: Keep = as_they_came
 
     def fence(self, keys: Iterable[PartitionKey]) -> dict[str, int]:
         """The positions of partitions as they are, to be committed again."""
@@ -224,7 +225,8 @@ def _land(site: Site, partition: PartitionContents, events: Sequence[HubEvent]) 
         raise PositionConflict(f"{partition}: another program has changed it meanwhile: look again")
     rows = [land(partition.partition_id, each, site.fingerprint) for each in events]
     position = partition.position if partition.held else last
-    table.append(bronze_frame(partition.hub, rows), {} if position is None else {partition.app_id: position})
+    kept = bronze_frame(partition.hub, rows, site.keep)
+    table.append(kept, {} if position is None else {partition.app_id: position})
 
 
 def _record(site: Site, key: PartitionKey, first: int, last: int) -> None:

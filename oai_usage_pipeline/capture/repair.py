@@ -23,6 +23,7 @@ from oai_usage_pipeline.capture.contents import (
 from oai_usage_pipeline.capture.continuity import Ranges, missing
 from oai_usage_pipeline.capture.lost_rows import kept_by
 from oai_usage_pipeline.capture.preflight import FIRST_COLUMNS
+from oai_usage_pipeline.capture.landing import Keep, as_they_came
 from oai_usage_pipeline.capture.remedies import (
     DropSpares,
     ForgetFiles,
@@ -70,6 +71,7 @@ class Repair:
     clock: Callable[[], datetime]
     agree: Callable[[Plan], bool]
     report: Callable[[str], None] = lambda _: None
+    keep: Keep = as_they_came
 
     def execute(self) -> Plan:
         """Do what is agreed to, until nothing is left to do; returns what is left.
@@ -132,6 +134,7 @@ class Repair:
             table,
             {each.key: each for each in contents},
             bounds,
+            self.keep,
         )
         return site, Plan((ForgetFiles(tuple(sorted(gone))),)) if gone else _plan(site)
 

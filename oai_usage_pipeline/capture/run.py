@@ -17,7 +17,7 @@ from oai_usage_pipeline.capture.batch import Batch, Intake, Limits
 from oai_usage_pipeline.capture.commit import CommittedRange, Step, commit
 from oai_usage_pipeline.capture.gap_notes import forget_healed, note_gap
 from oai_usage_pipeline.capture.gaps import Gap, gaps_of
-from oai_usage_pipeline.capture.landing import bronze_frame, land
+from oai_usage_pipeline.capture.landing import Keep, as_they_came, bronze_frame, land
 from oai_usage_pipeline.capture.partition import PartitionStream
 from oai_usage_pipeline.capture.peppers import check_pepper
 from oai_usage_pipeline.capture.preflight import preflight
@@ -76,7 +76,7 @@ class CaptureRun:
     """Reads partitions concurrently and commits them together, one committer for all.
 
     `only` names the partitions to read, so that several processes can share a hub; empty means
-    all that the hub has at the start.
+    all that the hub has at the start. `keep` takes out of rows what is not to be written.
     """
 
     source: Source
@@ -86,6 +86,7 @@ class CaptureRun:
     limits: Limits = field(default_factory=Limits)
     at_step: Callable[[Step], None] = lambda _: None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    keep: Keep = as_they_came
 
     def execute(self) -> Captured:
         """Capture up to the heads as they stand now.
@@ -175,7 +176,7 @@ class CaptureRun:
         added = commit(
             lambda: self.lake.table(OPENAI_EVENTS),
             hub,
-            bronze_frame(hub, batch.rows),
+            bronze_frame(hub, batch.rows, self.keep),
             self.at_step,
             acknowledged={each.partition_id: each.acknowledged for each in todo},
         )

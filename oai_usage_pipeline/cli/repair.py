@@ -38,6 +38,7 @@ def command(yes: bool) -> None:
             lambda: datetime.now(UTC),
             agree,
             lambda done: click.echo(f"Done: {done}"),
+            pipeline.keep(),
         )
         left = repair.execute()
     if left.is_sound:

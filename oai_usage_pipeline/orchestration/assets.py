@@ -79,7 +79,10 @@ def openai_events(
     """
     lake = pipeline.lake()
     with signs_of_life(context), pipeline.source() as source:
-        captured = CaptureRun(source, lake, pipeline.fingerprint(), config.partition_ids).execute()
+        capture = CaptureRun(
+            source, lake, pipeline.fingerprint(), config.partition_ids, keep=pipeline.keep()
+        )
+        captured = capture.execute()
     gaps = [error for error in captured.errors if isinstance(error, SourceGap)]
     others = [error for error in captured.errors if not isinstance(error, SourceGap)]
     partitions = f"{len(captured.partitions)} partitions"

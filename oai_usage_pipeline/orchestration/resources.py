@@ -13,6 +13,7 @@ import dagster as dg
 from oai_usage_pipeline.capture.event_hub import EventHubSource
 from oai_usage_pipeline.capture.source import Source
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.privacy.keeping import Keep, keep_of
 from oai_usage_pipeline.settings import Settings
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 
@@ -36,6 +37,10 @@ class Pipeline(dg.ConfigurableResource[None]):
         """What callers' keys are replaced with."""
         settings = self.settings()
         return KeyFingerprint(settings.pepper, settings.key_pepper_version, settings.previous_pepper)
+
+    def keep(self) -> Keep:
+        """What takes texts out of events before they are written, by the setting."""
+        return keep_of(self.settings().payloads)
 
     @contextmanager
     def source(self) -> Iterator[Source]:

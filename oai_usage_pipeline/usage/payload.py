@@ -25,6 +25,9 @@ Row = tuple[Any, ...]
 Change = Callable[[Envelope], Envelope]
 """Takes texts out of a readable event; raises `Unmaskable` for one of which it can leave nothing."""
 
+TOO_SLOW, UNREADABLE = "redaction_too_slow", "not_redactable"
+"""Why only what accounting needs was kept of an event that was to be redacted."""
+
 _AT = "sequence_number"
 _SCHEMA = {name: OPENAI_EVENTS.schema[name] for name in PAYLOAD_COLUMNS}
 
@@ -77,14 +80,18 @@ def _changed(
     note = read_note(payload)
     if note is not None and note.lines:
         return _frozen(row, rename, note.because)
+    because = (note.because if note else None) or because
     if body is not None or reason is not None:
-        return _frozen(row, rename, because)
+        return _frozen(row, rename, because or (UNREADABLE if what == "redacted" else None))
     try:
         event = change(Envelope(*columns))
-    except Exception:  # noqa: BLE001  # a bug that one event reaches must not keep what is to be taken out
-        return _frozen(row, rename, because)
-    if note is not None:
-        because = note.because or because
+    except Exception as error:  # noqa: BLE001  # a bug that one event reaches must not keep what is to go
+        if what == "accounting":
+            return _frozen(row, rename, because)
+        because = TOO_SLOW if isinstance(error, TimeoutError) else UNREADABLE
+        return _changed(
+            row, "accounting", lambda event: masked_event(event, rename), rename, estimates, because
+        )
     return (*event[:-1], None, None, str(PayloadNote(what, estimates, because=because)))
 
 
