@@ -155,7 +155,8 @@ def test_a_reply_lost_after_the_commit_does_not_double_the_batch(
             raise OSError("connection reset while waiting for the reply")
 
     monkeypatch.setattr(LakeTable, "append", append_and_lose_the_reply)
-    commit(open_table, HUB, batch({"0": range(5)}), pause=no_pause)
+    added = commit(open_table, HUB, batch({"0": range(5)}), pause=no_pause)
+    assert added == [CommittedRange("0", 0, 4, 5, 0)]
     commit(open_table, HUB, batch({"0": range(5, 8)}), pause=no_pause)
     assert numbers_in(lake, "0") == list(range(8))
 
