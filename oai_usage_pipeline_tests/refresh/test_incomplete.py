@@ -166,6 +166,14 @@ def test_a_mark_that_is_not_the_record_is_found_and_named(lake: Lake) -> None:
     assert not gold_equals_silver(lake).holds
 
 
+def test_a_gap_whose_times_contradict_each_other_marks_the_hour_that_ends_it() -> None:
+    later = MIDNIGHT + timedelta(hours=5)
+    hours = IncompleteHours.of([{"after_at": later, "before_at": MIDNIGHT, "incarnation": "unknown"}])
+    assert hours.spans == ((MIDNIGHT - timedelta(hours=1), MIDNIGHT),)
+    unknown = IncompleteHours.of([{"after_at": None, "before_at": later, "incarnation": "unknown"}])
+    assert unknown.spans == ((later - timedelta(hours=1), later),)
+
+
 _instant = st.integers(-26 * 60, 26 * 60).map(lambda minutes: MIDNIGHT + timedelta(minutes=minutes))
 _span = st.tuples(_instant, _instant).map(sorted)
 
