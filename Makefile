@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test lint bench stress mutants security clean lock
+.PHONY: help install extras demo dev test lint bench stress mutants security clean lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,13 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+extras: $(VENV)/.extras ## Add what only some need: redaction of prompts, security and mutation tools
+
+$(VENV)/.extras: $(VENV)/.installed requirements-extras.lock
+	@echo "Installing the locked extras into $(VENV) (about a minute) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-extras.lock
 	@touch $@
 
 demo: install ## Run the whole way once: broker, traffic, capture, usage table, ledger comparison
@@ -43,11 +50,11 @@ bench: install ## Run the benchmarks, each as a ratio to a reference measured in
 stress: install ## Try for MINUTES=10 to lose, double, alter or leak an event, and show the figures
 	@$(BIN)/python -m stress --minutes $(or $(MINUTES),10)
 
-mutants: install ## Change the core modules line by line, and show which changes no test sees (an hour)
+mutants: extras ## Change the core modules line by line, and show which changes no test sees (an hour)
 	@$(BIN)/python -m stress.mutants
 
 # Without its advisories pip-audit skips every package and calls that clean: --strict makes it fail instead.
-security: install ## Check the code (bandit), list the dependencies (SBOM in build/), and audit the lock (pip-audit)
+security: extras ## Check the code (bandit), list the dependencies (SBOM in build/), and audit the lock (pip-audit)
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive oai_usage_pipeline && echo "bandit: nothing found"
 	@mkdir -p build
 	@$(BIN)/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json
@@ -59,6 +66,9 @@ security: install ## Check the code (bandit), list the dependencies (SBOM in bui
 clean: ## Remove the environment and what the demo and dev commands wrote
 	rm -rf $(VENV) data build *.egg-info
 
-lock: ## Renew requirements.lock (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-		--no-annotate --no-header --no-emit-index-url --all-extras pyproject.toml --output-file requirements.lock
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-annotate --no-header --no-emit-index-url pyproject.toml
+
+lock: ## Renew requirements.lock and requirements-extras.lock (needs uv)
+	$(COMPILE) --extra azure --extra dev --output-file requirements.lock
+	$(COMPILE) --extra redaction --extra tools --constraint requirements.lock --output-file requirements-extras.lock

@@ -84,12 +84,21 @@ def test_every_column_is_described(contract: TableContract) -> None:
     assert all(contract.column_description(column) for column in contract.schema)
 
 
-def test_the_lock_names_no_host_and_pins_all_with_hashes() -> None:
-    lock = (REPOSITORY / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-extras.lock"])
+def test_a_lock_names_no_host_and_pins_all_with_hashes(name: str) -> None:
+    lock = (REPOSITORY / name).read_text()
     assert not re.search(r"https?://|--index|--find-links|file:", lock)
     pins = re.findall(r"^([A-Za-z0-9_.\[\]-]+)==", lock, re.MULTILINE)
     assert len(pins) == len(re.findall(r"^\S", lock, re.MULTILINE))
     assert lock.count("--hash=sha256:") >= len(pins)
+
+
+def test_the_extras_change_nothing_that_is_locked() -> None:
+    locked, extras = (
+        dict(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==(\S+)", (REPOSITORY / name).read_text(), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-extras.lock")
+    )
+    assert {name: extras[name] for name in locked.keys() & extras.keys()}.items() <= locked.items()
 
 
 def test_the_dagster_family_is_pinned_together() -> None:

@@ -81,7 +81,7 @@ def test_every_exception_from_a_check_says_why() -> None:
                 assert re.search(r"# nosec B\d+ # noqa: S\d+ - \w+", line), f"{name(module)}: {line}"
 
 
-@pytest.mark.skipif(find_spec("bandit") is None, reason="bandit is not installed: pip install -e '.[audit]'")
+@pytest.mark.skipif(find_spec("bandit") is None, reason="bandit is not installed: `make extras`")
 def test_bandit_finds_nothing() -> None:
     command = [sys.executable, "-m", "bandit", "--quiet", "--configfile", "pyproject.toml"]
     done = subprocess.run(
