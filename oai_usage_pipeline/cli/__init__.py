@@ -16,6 +16,7 @@ COMMANDS = (
     "run",
     "status",
     "verify",
+    "replay",
     "repair",
     "gaps",
     "fingerprint",

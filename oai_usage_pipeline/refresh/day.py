@@ -34,11 +34,14 @@ class RefreshedDay:
     new_rows: int
 
 
-def refresh_days(lake: Lake, derivation: Derivation[Any], days: Iterable[str]) -> list[RefreshedDay]:
+def refresh_days(
+    lake: Lake, derivation: Derivation[Any], days: Iterable[str], *, anew: bool = False
+) -> list[RefreshedDay]:
     """Bring ISO dates of a derived table up to date with its source, a commit a day at most.
 
-    A day that fails doesn't keep the others from being done; then LakeUnavailable is raised with each
-    failure (the table can't be used, or other writers keep getting ahead).
+    With `anew`, days that are up to date are rebuilt too: what makes them has been mended. A day that
+    fails doesn't keep the others from being done; then LakeUnavailable is raised with each failure (the
+    table can't be used, or other writers keep getting ahead).
     """
     source = lake.table(derivation.source)
     reference = derivation.reference(lake, source)
@@ -47,7 +50,7 @@ def refresh_days(lake: Lake, derivation: Derivation[Any], days: Iterable[str]) -
     failures: list[str] = []
     for day in days:
         try:
-            done = _refresh_day(lake, derivation, marks, day)
+            done = _refresh_day(lake, derivation, marks, day, anew=anew)
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - told below, with its day
             logger.warning("%s of %s: %s", derivation.target.name, day, error)
             failures.append(f"{derivation.target.name} of {day} can't be brought up to date: {error}")
@@ -70,10 +73,12 @@ def stale_days(lake: Lake, derivation: Derivation[Any]) -> list[DayChanges]:
     return Watermarks(source, derivation.day_column, target, reference).stale_days(target)
 
 
-def _refresh_day(lake: Lake, derivation: Derivation[Any], marks: Watermarks, day: str) -> RefreshedDay:
+def _refresh_day(
+    lake: Lake, derivation: Derivation[Any], marks: Watermarks, day: str, *, anew: bool
+) -> RefreshedDay:
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _try_refresh(lake, derivation, marks, day)
+            return _try_refresh(lake, derivation, marks, day, anew=anew)
         except PositionConflict as conflict:
             if attempt == ATTEMPTS:
                 raise
@@ -81,12 +86,15 @@ def _refresh_day(lake: Lake, derivation: Derivation[Any], marks: Watermarks, day
     raise AssertionError("unreachable: the last attempt raises")
 
 
-def _try_refresh(lake: Lake, derivation: Derivation[Any], marks: Watermarks, day: str) -> RefreshedDay:
+def _try_refresh(
+    lake: Lake, derivation: Derivation[Any], marks: Watermarks, day: str, *, anew: bool
+) -> RefreshedDay:
     target = lake.table(derivation.target)
     changes = marks.day_changes(target, day)
-    if changes is None:
+    if changes is None and not anew:
         return RefreshedDay(day, "unchanged", 0)
-    since = None if changes.must_rebuild else marks.since(target, day)
+    new_rows = 0 if changes is None else changes.new_rows
+    since = None if changes is None or changes.must_rebuild or anew else marks.since(target, day)
     # Others first: a crash between leaves the day itself stale, and with it what it does to them.
     for other in derivation.also_stale(marks.source, day, since):
         if marks.since(target, other) is not None:
@@ -94,11 +102,11 @@ def _try_refresh(lake: Lake, derivation: Derivation[Any], marks: Watermarks, day
             target = lake.table(derivation.target)
     if since is None:
         _rebuild(derivation, target, marks, day)
-        return RefreshedDay(day, "rebuilt", changes.new_rows)
+        return RefreshedDay(day, "rebuilt", new_rows)
     where = f"{derivation.day_column} = '{day}'"
-    new = chunks_of(marks.source.changes(since, marks.source.version, where), changes.new_rows)
+    new = chunks_of(marks.source.changes(since, marks.source.version, where), new_rows)
     derivation.extend(target, day, marks.source, new, marks.marks(target, day), marks.reference)
-    return RefreshedDay(day, "extended", changes.new_rows)
+    return RefreshedDay(day, "extended", new_rows)
 
 
 def _rebuild(derivation: Derivation[Any], target: LakeTable, marks: Watermarks, day: str) -> None:
