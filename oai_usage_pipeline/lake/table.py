@@ -24,7 +24,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from oai_usage_pipeline.errors import LakeDamaged, NoTable
 from oai_usage_pipeline.lake.failures import explained, explaining, sentence
-from oai_usage_pipeline.lake.files import cut_files
+from oai_usage_pipeline.lake.files import cut_files, cut_names, set_aside
 from oai_usage_pipeline.lake.form import strange_columns, strange_features
 from oai_usage_pipeline.lake.log import LogFiles
 from oai_usage_pipeline.lake.rewrites import OURS, Rewrite, foreign_commits, rewrites
@@ -230,7 +230,14 @@ class LakeTable:
         """None in a store: it never has half a file, and says the name of one that it hasn't."""
         if is_remote(self.uri):
             return iter(())
-        return cut_files(self._handle, Path(self.uri.removeprefix("file://")))
+        return cut_files(self._handle, self._folder)
+
+    def _cut_names(self) -> list[str]:
+        return [] if is_remote(self.uri) else cut_names(self._handle, self._folder)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.uri.removeprefix("file://"))
 
     def refuse_strange_form(self, required: Collection[str]) -> None:
         """Raise LakeDamaged when the table has features or types that this pipeline can't write.
@@ -250,15 +257,18 @@ class LakeTable:
 
     @explained
     def gone_files(self) -> list[str]:
-        """Names of the data files that the log has and the store hasn't; asks for every file."""
-        return list(self._handle.repair(dry_run=True)["files_removed"])
+        """Names of the data files that the log has and the store hasn't, or not whole; asks for every file."""
+        return [*self._handle.repair(dry_run=True)["files_removed"], *self._cut_names()]
 
     @explained
     def forget_gone_files(self, positions: Positions) -> list[str]:
         """Take data files that are gone out of the log in one commit; returns their names.
 
-        Nothing is committed when all are there. Raises PositionConflict as `append` does.
+        Those that aren't whole are renamed first, and so gone. Nothing is committed when all are there.
+        Raises PositionConflict as `append` does.
         """
+        if cut := self._cut_names():
+            set_aside(self._folder, cut)
         return list(self._handle.repair(commit_properties=_commit(positions))["files_removed"])
 
     @explained
