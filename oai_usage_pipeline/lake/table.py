@@ -4,9 +4,7 @@ Belongs here: what every writer must get right (properties, statistics, transact
 handle that was read from). What rows mean, and when to write them, does not.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import polars as pl
@@ -24,11 +22,11 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from oai_usage_pipeline.errors import LakeDamaged, NoTable
 from oai_usage_pipeline.lake.failures import explained, explaining, sentence
-from oai_usage_pipeline.lake.files import cut_files, cut_names, set_aside
-from oai_usage_pipeline.lake.form import strange_columns, strange_features
+from oai_usage_pipeline.lake.files import set_aside
+from oai_usage_pipeline.lake.inspection import Inspection
 from oai_usage_pipeline.lake.log import LogFiles
-from oai_usage_pipeline.lake.rewrites import OURS, Rewrite, foreign_commits, rewrites
-from oai_usage_pipeline.lake.store import delta_options, is_remote, polars_options
+from oai_usage_pipeline.lake.rewrites import OURS
+from oai_usage_pipeline.lake.store import delta_options, polars_options
 from oai_usage_pipeline.tables import TableContract
 
 PROPERTIES = {
@@ -47,7 +45,7 @@ UNIQUE_COLUMN = ColumnProperties(dictionary_enabled=False, statistics_enabled="N
 Positions = Mapping[str, int]
 
 
-class LakeTable:
+class LakeTable(Inspection):
     """A handle on one version of a table; a writer reads and commits with the same one.
 
     delta-rs refuses a commit only if an application transaction of it has moved since the handle
@@ -167,7 +165,7 @@ class LakeTable:
 
     @explained
     def replace(self, rows: pl.DataFrame, positions: Positions) -> None:
-        """Replace all rows in one commit; raises PositionConflict as `append` does, and on any other's commit.
+        """Replace all rows in one commit; raises PositionConflict as `append` does, and on any other commit.
 
         After a compaction delta-rs would let it pass without removing the compacted file: rows doubled.
         """
@@ -206,61 +204,6 @@ class LakeTable:
         return pl.scan_delta(self._handle, storage_options=self._reading_options)
 
     @explained
-    def damaged_files(self) -> list[str]:
-        """Which files of the table are not as its log says, in words: the log's own and the data files.
-
-        delta-rs takes a log entry that was cut for a smaller commit, whose rows are then missing in
-        silence. Looks at the entries since the last checkpoint and, in a folder, at the sizes of all
-        data files.
-        """
-        return [*LogFiles(self.uri, self._storage_options).shortened(), *self._cut_files()]
-
-    @explained
-    def refuse_cut_files(self) -> None:
-        """Raise LakeDamaged when a table in a folder lacks a data file or has it cut: polars would panic."""
-        if cut := list(self._cut_files()):
-            more = f" and {len(cut) - 1} more" if len(cut) > 1 else ""
-            raise LakeDamaged(
-                f"{self.contract.name}: the table at {self.uri} lacks what its log names: {cut[0]}{more}. "
-                "Was the machine without power, or the file edited, moved or deleted? See what can be had "
-                "again with `oai-usage repair`"
-            )
-
-    def _cut_files(self) -> Iterator[str]:
-        """None in a store: it never has half a file, and says the name of one that it hasn't."""
-        if is_remote(self.uri):
-            return iter(())
-        return cut_files(self._handle, self._folder)
-
-    def _cut_names(self) -> list[str]:
-        return [] if is_remote(self.uri) else cut_names(self._handle, self._folder)
-
-    @property
-    def _folder(self) -> Path:
-        return Path(self.uri.removeprefix("file://"))
-
-    def refuse_strange_form(self, required: Collection[str]) -> None:
-        """Raise LakeDamaged when the table has features or types that this pipeline can't write.
-
-        Or when it lacks a column of `required`: those that it has had since it was made.
-        """
-        with explaining(self):
-            features = strange_features(self._handle)
-            wrong = [f"it asks for the protocol features {', '.join(features)}"] if features else []
-            wrong += strange_columns(self._handle, self.contract, required)
-        if wrong:
-            raise LakeDamaged(
-                f"{self.contract.name}: the table at {self.uri} isn't as this pipeline makes it: "
-                f"{'; '.join(wrong)}. Another program changed it. Nothing is written to it: see "
-                "docs/REPAIR.md"
-            )
-
-    @explained
-    def gone_files(self) -> list[str]:
-        """Names of the data files that the log has and the store hasn't, or not whole; asks for every file."""
-        return [*self._handle.repair(dry_run=True)["files_removed"], *self._cut_names()]
-
-    @explained
     def forget_gone_files(self, positions: Positions) -> list[str]:
         """Take data files that are gone out of the log in one commit; returns their names.
 
@@ -270,25 +213,6 @@ class LakeTable:
         if cut := self._cut_names():
             set_aside(self._folder, cut)
         return list(self._handle.repair(commit_properties=_commit(positions))["files_removed"])
-
-    @explained
-    def rewrites(self, most: int | None = None) -> list[Rewrite]:
-        """Commits that took rows away or replaced them, newest first, of the newest `most` or of all."""
-        return list(rewrites(self._handle, most))
-
-    @explained
-    def foreign_commits(self, most: int) -> list[Rewrite]:
-        """Those of the newest `most` commits that another program made, and that may have changed rows."""
-        return list(foreign_commits(self._handle, most))
-
-    @explained
-    def newest(self, column: str) -> datetime | None:
-        """The greatest instant in a column that has statistics, from the log alone; None without rows."""
-        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
-        name = f"max.{column}"
-        found = files[name].max() if name in files.columns else None
-        assert found is None or isinstance(found, datetime), f"{column} holds no instants"
-        return found
 
     def read(self, rows: pl.LazyFrame) -> pl.DataFrame:
         """Collect what was made of `scan`; failures of files and store are errors made for people."""
