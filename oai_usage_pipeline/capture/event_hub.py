@@ -111,12 +111,12 @@ class EventHubSource:
     def _receive(self, reception: Reception) -> None:
         """One connection: ends when no more is wanted, on an error, on silence, or when closed."""
         client = HubClient(self._settings)
-        reception.restart()
+        number = reception.restart()
 
         def receive() -> None:
             client.sdk.receive_batch(
-                on_event_batch=reception.on_events,
-                on_error=reception.on_error,
+                on_event_batch=lambda _, events: reception.on_events(number, events),
+                on_error=lambda _, error: reception.on_error(number, error),
                 partition_id=reception.partition_id,
                 starting_position="-1" if reception.last is None else reception.last,
                 starting_position_inclusive=False,

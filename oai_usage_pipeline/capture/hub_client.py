@@ -145,7 +145,7 @@ def _sdk_client(settings: Settings, transport: PyamqpTransport) -> EventHubConsu
         "load_balancing_interval": 1,
         "transport_type": TransportType.Amqp,
         "amqp_transport": transport,
-        "ssl_context": _tls(),
+        "ssl_context": tls_context(),
     }
     if settings.connection_string is not None:
         return EventHubConsumerClient.from_connection_string(
@@ -167,7 +167,7 @@ def _sdk_client(settings: Settings, transport: PyamqpTransport) -> EventHubConsu
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """As the SDK makes it, with the same certificates; loading them takes a while."""
     context = _ImpatientContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(certifi.where())

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import cast
 
-from azure.eventhub import EventData, PartitionContext
+from azure.eventhub import EventData
 from azure.eventhub.amqp import AmqpMessageBodyType
 
 from oai_usage_pipeline.capture.source import Deliver, HubEvent
@@ -42,22 +42,24 @@ class Reception:
         self._is_delivering = False
         self._connected_at = time.monotonic()
         self._event_count = 0
+        self._connection = 0
         self.moved_at = self._connected_at
 
-    def restart(self) -> None:
-        """A new connection begins: what the last one left behind is forgotten."""
+    def restart(self) -> int:
+        """A new connection begins, which gets a number; what the last one left behind is forgotten."""
         self.error = None
         self._connected_at = time.monotonic()
         self._event_count = 0
+        return self._connection
 
     @property
     def _is_over(self) -> bool:
         """Whether this connection has done what it was for."""
         return self.is_done or self.error is not None or self._event_count >= CONNECTION_EVENTS
 
-    def on_events(self, _: PartitionContext, events: list[EventData]) -> None:
-        """Called by the SDK; after the last wanted event everything more is dropped."""
-        if self._is_over or not events:
+    def on_events(self, connection: int, events: list[EventData]) -> None:
+        """The SDK brings events; after the last wanted one, everything more is dropped."""
+        if connection != self._connection or self._is_over or not events:
             return
         self._set(delivering=True)
         wants_more = self._deliver_or_fail(events)
@@ -68,10 +70,11 @@ class Reception:
         self._event_count += len(events)
         self._set(delivering=False, moved=moved, done=not wants_more)
 
-    def on_error(self, _: PartitionContext | None, error: Exception) -> None:
-        """Called by the SDK when the connection has failed."""
-        self.error = error
-        self._set(delivering=False)
+    def on_error(self, connection: int, error: Exception) -> None:
+        """The SDK says that a connection has failed, or failed in being closed: then it isn't heard."""
+        if connection == self._connection:
+            self.error = error
+            self._set(delivering=False)
 
     def wait(self, silence_seconds: float, closed: threading.Event) -> bool:
         """Until done, failed or closed, or for that long without progress: then False.
@@ -79,12 +82,15 @@ class Reception:
         Time spent delivering is no silence.
         """
         with self._changed:
-            while not (self._is_over or closed.is_set()):
-                silent = time.monotonic() - max(self._connected_at, self.moved_at)
-                if not self._is_delivering and silent >= silence_seconds:
-                    return False
+            while not (self._is_over or closed.is_set() or self._is_silent(silence_seconds)):
                 self._changed.wait(timeout=min(silence_seconds, 0.5))
-        return True
+            # Whatever its threads say from now on is about a connection that has been left.
+            self._connection += 1
+            return self._is_over or closed.is_set()
+
+    def _is_silent(self, seconds: float) -> bool:
+        silent = time.monotonic() - max(self._connected_at, self.moved_at)
+        return silent >= seconds and not self._is_delivering
 
     def _deliver_or_fail(self, events: list[EventData]) -> bool:
         """The SDK would take an error of ours for one of the hub's, and try again."""

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from oai_usage_pipeline.capture.event_hub import EventHubSource
+from oai_usage_pipeline.capture.hub_client import tls_context
 from oai_usage_pipeline.capture.source import HubEvent
 from oai_usage_pipeline.errors import SourceUnavailable
 from oai_usage_pipeline.settings import Settings
-from oai_usage_pipeline_tests.capture.silent_proxy import SilentProxy
+from oai_usage_pipeline_tests.faults.proxy import Proxy, Stall
 from oai_usage_pipeline_tests.running_broker import RunningBroker, send
 
 KEY = "c2VjcmV0LWtleS1vZi10aGUtdGVzdHM="
@@ -89,12 +90,38 @@ def test_connections_are_made_anew_before_the_sdk_fills_the_memory(
     assert numbers == list(range(2000))
 
 
-def test_silence_with_the_socket_open_is_noticed_and_given_up(broker: RunningBroker) -> None:
-    send(broker, [b"event 0"], partition_id="0")
-    with SilentProxy(broker.port, after=b"event 0") as port:
-        source = source_at(broker.connection_string.replace(str(broker.port), str(port)))
-        with pytest.raises(SourceUnavailable, match="holds events after 0 but sent none for 6 s"):
+@pytest.mark.parametrize("after", [b"event 0", b"AMQP", b"$cbs"])
+def test_silence_with_the_socket_open_is_noticed_and_leaves_no_thread(
+    broker: RunningBroker, after: bytes
+) -> None:
+    send(broker, [b"event 0", b"event 1"], partition_id="0")
+    threads = set(threading.enumerate())
+    with Proxy(broker.port) as proxy:
+        source = source_at(broker.connection_string.replace(str(broker.port), str(proxy.port)))
+        threads |= set(threading.enumerate())
+        proxy.behave(Stall(after=after))
+        with pytest.raises(SourceUnavailable, match=r"sent none for 6 s|doesn't answer"):
             source.read("0", None, take_all)
+        with pytest.raises(SourceUnavailable, match="doesn't answer"):
+            source.bounds("0")
+        assert_ended(set(threading.enumerate()) - threads)
+
+
+def test_a_server_that_never_shakes_hands_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oai_usage_pipeline.capture.hub_client.HANDSHAKE_SECONDS", 0.1)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        socket.create_connection(silent.getsockname()) as client,
+        pytest.raises(TimeoutError),
+    ):
+        tls_context().wrap_socket(client, server_hostname="namespace.servicebus.windows.net")
+
+
+def assert_ended(threads: set[threading.Thread]) -> None:
+    """The SDK's own threads look only once a second whether they are still wanted."""
+    for each in threads:
+        each.join(timeout=10)
+        assert not each.is_alive(), each.name
 
 
 def test_closing_ends_a_reader_that_waits(broker: RunningBroker) -> None:
