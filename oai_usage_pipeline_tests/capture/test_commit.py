@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 from oai_usage_pipeline.capture.commit import ATTEMPTS, CommittedRange, Step, commit
 from oai_usage_pipeline.capture.landing import bronze_frame, land
 from oai_usage_pipeline.capture.source import Hub
-from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable, SourceGap
+from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable, PositionConflict, SourceGap
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.tables import OPENAI_EVENTS
@@ -105,6 +105,29 @@ def test_a_hole_inside_a_batch_is_a_gap(open_table: Callable[[], LakeTable]) -> 
     holed = batch({"0": range(10)}).filter(~pl.col("sequence_number").is_in([4, 5]))
     with pytest.raises(SourceGap, match="events 4 to 5 are missing"):
         commit(open_table, HUB, holed)
+
+
+def test_a_single_event_that_is_missing_is_a_gap(open_table: Callable[[], LakeTable]) -> None:
+    holed = batch({"0": range(10)}).filter(pl.col("sequence_number") != 4)
+    with pytest.raises(SourceGap, match="events 4 to 4 are missing"):
+        commit(open_table, HUB, holed)
+
+
+def test_attempts_are_logged_with_their_number_and_a_conflict_as_nothing_to_worry_about(
+    open_table: Callable[[], LakeTable], caplog: pytest.LogCaptureFixture
+) -> None:
+    errors: list[Exception] = [OSError("no answer"), PositionConflict("another was first")]
+
+    def fail_twice(step: Step) -> None:
+        if step == "checked" and errors:
+            raise errors.pop(0)
+
+    with caplog.at_level("INFO", "oai_usage_pipeline.capture.commit"):
+        commit(open_table, HUB, batch({"0": range(5)}), fail_twice, no_pause)
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("WARNING", "Commit attempt 1: no answer"),
+        ("INFO", "Commit attempt 2: another was first"),
+    ]
 
 
 @pytest.mark.parametrize("numbers", [[0, 1, 1, 2], [0, 2, 1], [3, 2]], ids=["again", "older", "only older"])
