@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from azure.eventhub import EventData, EventHubProducerClient
+from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
 from azure.eventhub._client_base import EventHubSASTokenCredential
 from azure.eventhub._pyamqp.utils import generate_sas_token
 from azure.eventhub.exceptions import AuthenticationError, ConnectError
@@ -71,6 +71,23 @@ def test_an_expired_token_is_refused() -> None:
     access = Access(KEY)
     with pytest.raises(Refusal, match="expired"):
         access.grant(token(expires_in=-5), SAS_TYPE)
+
+
+def test_a_link_is_detached_when_its_token_expires(guarded: RunningBroker) -> None:
+    # The client takes the token for a longer one, and so doesn't bring another.
+    credential: Any = EventHubSASTokenCredential(token(expires_in=2), int(time.time()) + 3600)
+    client = EventHubConsumerClient(
+        f"127.0.0.1:{guarded.port}", "hub", "$Default", credential, use_tls=False, retry_total=0
+    )
+    errors: list[Exception] = []
+
+    def on_error(_: object, error: Exception) -> None:
+        errors.append(error)
+        client.close()
+
+    client.receive_batch(lambda *_: None, partition_id="2", on_error=on_error, starting_position="-1")
+    assert "amqp:unauthorized-access" in str(errors[0])
+    assert "ExpiredToken" in str(errors[0])
 
 
 @pytest.mark.parametrize(
