@@ -11,7 +11,7 @@ from oai_usage_pipeline.capture.batch import Limits
 from oai_usage_pipeline.capture.commit import Step, commit
 from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.errors import LakeUnavailable
-from oai_usage_pipeline.lake.failures import meaning_of_any
+from oai_usage_pipeline.lake.failures import explaining, meaning_of_any
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.store import DELTA, POLARS, delta_options, polars_options
 from oai_usage_pipeline.lake.table import LakeTable
@@ -146,6 +146,18 @@ def test_no_signature_of_a_signed_address_is_in_an_error(store: Store) -> None:
             lake.table(OPENAI_EVENTS)
         causes = [failed.value, failed.value.__cause__]
         assert all("c2VjcmV0" not in str(each) for each in causes)
+
+
+def test_a_signature_that_a_reader_prints_is_cut_out_with_the_cause_that_holds_it(tmp_path: Path) -> None:
+    table = Lake(str(tmp_path / "lake")).table(OPENAI_EVENTS)
+    with (
+        pytest.raises(LakeUnavailable, match=r"GET http://store/x\?sv=1&sig=\.\.\. in 1 s") as failed,
+        explaining(table),
+    ):
+        raise OSError("GET http://store/x?sv=1&sig=c2VjcmV0%3D in 1 s")
+    assert failed.value.__cause__ is None
+    meaning = meaning_of_any(OSError("object-store error: GET http://store/x?sig=c2VjcmV0%3D"))
+    assert "c2VjcmV0" not in str(meaning)
 
 
 def test_a_remote_lake_has_deadlines_and_a_folder_needs_none() -> None:
