@@ -82,8 +82,8 @@ class Settings(BaseSettings):
 
     payloads: Literal["all", "redacted", "accounting"] = Field(
         default="all",
-        description="What bronze keeps of requests and responses: `all`, `redacted` (personal data replaced) or "
-        "`accounting` (no texts)",
+        description="What bronze keeps of requests and responses: `all`, `redacted` (personal data replaced) "
+        "or `accounting` (no texts)",
     )
     payload_retention_days: int | None = Field(
         default=None, ge=1, description="Days after which texts are taken out of bronze; none: never"

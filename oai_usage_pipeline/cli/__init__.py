@@ -19,6 +19,7 @@ COMMANDS = (
     "replay",
     "repair",
     "gaps",
+    "payloads",
     "fingerprint",
     "subscriptions",
     "prices",

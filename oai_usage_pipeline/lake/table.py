@@ -219,6 +219,22 @@ class LakeTable(Inspection):
         with explaining(self):
             return rows.collect(engine="streaming")
 
+    @explained
+    def remove_old_files(self, orphans_after_hours: int) -> int:
+        """Delete the files whose rows were replaced or deleted, at once; returns how many.
+
+        Readers of an older version, the change feed among them, then meet HistoryGone and look again. Files
+        that no version names may be of a commit under way: they go once they are so old.
+        """
+        removed = self._vacuum(0, full=False)
+        return removed + self._vacuum(orphans_after_hours, full=True)
+
+    def _vacuum(self, hours: int, *, full: bool) -> int:
+        done = self._handle.vacuum(
+            retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=full
+        )
+        return len(done)
+
     def checkpoint(self) -> None:
         """Write what this version's log amounts to into one file, from which readers then begin."""
         with explaining(self):

@@ -79,9 +79,7 @@ def openai_events(
     """
     lake = pipeline.lake()
     with signs_of_life(context), pipeline.source() as source:
-        capture = CaptureRun(
-            source, lake, pipeline.fingerprint(), config.partition_ids, keep=pipeline.keep()
-        )
+        capture = CaptureRun(source, lake, pipeline.fingerprint(), config.partition_ids, keep=pipeline.keep())
         captured = capture.execute()
     gaps = [error for error in captured.errors if isinstance(error, SourceGap)]
     others = [error for error in captured.errors if not isinstance(error, SourceGap)]
@@ -90,7 +88,10 @@ def openai_events(
     if captured.has_new_gaps:
         context.log_event(gaps_recorded(captured.gaps))
     yield dg.MaterializeResult(
-        metadata=captured_state(captured, table_status(lake, OPENAI_EVENTS)),
+        metadata={
+            **captured_state(captured, table_status(lake, OPENAI_EVENTS)),
+            "payloads": pipeline.settings().payloads,
+        },
         check_results=[
             _check("no_gap", gaps, f"{partitions} continue without a gap."),
             _check("every_partition_read", others, f"{partitions} were read up to their heads."),

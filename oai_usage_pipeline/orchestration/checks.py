@@ -20,6 +20,7 @@ from oai_usage_pipeline.audit.shares import status_share
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.metadata import check_result
+from oai_usage_pipeline.orchestration.payloads import PAYLOAD_CHECKS
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.tables import (
     CHARGEBACK_MONTHLY,
@@ -182,4 +183,5 @@ CHECKS: list[dg.AssetChecksDefinition] = [
     *(_accounting_check(name, *rest) for name, rest in ACCOUNTING.items()),
     deployments_are_named,
     every_day_is_complete,
+    *PAYLOAD_CHECKS,
 ]

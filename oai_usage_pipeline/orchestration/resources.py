@@ -11,9 +11,10 @@ from pathlib import Path
 import dagster as dg
 
 from oai_usage_pipeline.capture.event_hub import EventHubSource
+from oai_usage_pipeline.capture.landing import Keep
 from oai_usage_pipeline.capture.source import Source
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.privacy.keeping import Keep, keep_of
+from oai_usage_pipeline.privacy.keeping import keep_of
 from oai_usage_pipeline.settings import Settings
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 

@@ -10,6 +10,7 @@ import dagster as dg
 
 from oai_usage_pipeline.orchestration.days import range_tags
 from oai_usage_pipeline.orchestration.jobs import reconcile_job, refresh_job, verify_job
+from oai_usage_pipeline.orchestration.payloads import PAYLOAD_SCHEDULES
 
 
 @dg.schedule(
@@ -43,4 +44,4 @@ daily_reconcile = dg.ScheduleDefinition(
     description="Holds our totals against the files that Azure's exports left.",
 )
 
-SCHEDULES = [daily_close, hourly_verify, daily_reconcile]
+SCHEDULES = [daily_close, hourly_verify, daily_reconcile, *PAYLOAD_SCHEDULES]

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from oai_usage_pipeline.errors import ConfigurationError
@@ -96,10 +97,10 @@ class Redactor:
 def _presidio() -> tuple[list[Any], Any, Any]:
     # Not at import: Presidio takes seconds to load, and few ask for it.
     try:
-        import presidio_analyzer.pattern_recognizer as patterns
-        from presidio_analyzer import predefined_recognizers as known
-        from presidio_anonymizer import AnonymizerEngine
-        from tldextract import TLDExtract
+        patterns = import_module("presidio_analyzer.pattern_recognizer")
+        known = import_module("presidio_analyzer.predefined_recognizers")
+        engine = import_module("presidio_anonymizer").AnonymizerEngine
+        suffixes = import_module("tldextract").TLDExtract(suffix_list_urls=(), cache_dir=None)
     except ImportError:
         raise ConfigurationError(
             "OAI_USAGE_PAYLOADS is 'redacted', but Presidio is not installed: install the extra, "
@@ -107,9 +108,8 @@ def _presidio() -> tuple[list[Any], Any, Any]:
         ) from None
     # A pattern that takes longer finds nothing, in silence; the time is looked at behind each.
     patterns.REGEX_TIMEOUT_SECONDS = int(MOST_SECONDS)
-    suffixes = TLDExtract(suffix_list_urls=(), cache_dir=None)
 
-    class OfflineEmailRecognizer(known.EmailRecognizer):  # type: ignore[misc]  # Presidio has no types
+    class OfflineEmailRecognizer(known.EmailRecognizer):  # type: ignore[misc, name-defined]  # known by name alone
         """Presidio's, which asks the network for the list of public suffixes; the shipped one does."""
 
         def validate_result(self, pattern_text: str) -> bool:
@@ -118,4 +118,4 @@ def _presidio() -> tuple[list[Any], Any, Any]:
 
     recognisers = [OfflineEmailRecognizer()]
     recognisers += [getattr(known, name)() for name in _MAY_BE if name != "EmailRecognizer"]
-    return recognisers, known.PhoneRecognizer(supported_regions=_PHONE_REGIONS), AnonymizerEngine()
+    return recognisers, known.PhoneRecognizer(supported_regions=_PHONE_REGIONS), engine()

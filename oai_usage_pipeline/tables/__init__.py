@@ -27,6 +27,7 @@ from oai_usage_pipeline.tables.gold import (
     USAGE_DIMENSIONS,
 )
 from oai_usage_pipeline.tables.keys import KEY_PEPPERS, KEY_ROTATIONS
+from oai_usage_pipeline.tables.privacy import PAYLOAD_ERASURES
 from oai_usage_pipeline.tables.reference import (
     DEFAULT_DEPLOYMENTS,
     DEPLOYMENT_TYPES,
@@ -50,6 +51,7 @@ TABLES = (
     CAPTURE_GAPS,
     KEY_PEPPERS,
     KEY_ROTATIONS,
+    PAYLOAD_ERASURES,
     USAGE_EVENTS,
     TOKEN_USAGE_HOURLY,
     USAGE_COST_HOURLY,
@@ -81,6 +83,7 @@ __all__ = [
     "MONEY",
     "MONTH_CLOSINGS",
     "OPENAI_EVENTS",
+    "PAYLOAD_ERASURES",
     "PRICES",
     "PRICE_BUCKETS",
     "PRICE_UNITS",

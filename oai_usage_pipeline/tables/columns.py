@@ -136,4 +136,11 @@ COLUMN_DESCRIPTIONS = {
     "first_used_at": "When fingerprints were first made with it here (UTC)",
     "previous_subscription": "The same key's fingerprint, made with the pepper before",
     "first_seen_at": "When the key was first seen after the pepper was renewed (UTC)",
+    "begun_at": "When the erasure was begun (UTC)",
+    "finished_at": "When it was done, old files included (UTC); null: not yet, call it again",
+    "erased_by": "Who did it; their reason is in `reason`",
+    "kind": "Whose texts: those of a subscription or of a user",
+    "subject": "Keyed mark of the subscription or user; never in clear",
+    "day_count": "Days of bronze that held their events when it was begun",
+    "erased_event_count": "How many events these were",
 }

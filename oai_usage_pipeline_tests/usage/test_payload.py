@@ -220,7 +220,11 @@ RESPONSE_STREAM = (
     f'event: response.output_text.delta\ndata: {{"type":"response.output_text.delta","delta":"{CANARY}"}}\n\n'
     f"event: response.completed\ndata: {json.dumps({'type': 'response.completed', 'response': RESPONSE})}\n\n"
 )
-FORM = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{CANARY}"\r\n\r\n{CANARY}\r\n--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n{CANARY}\r\n--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--'
+FORM = (
+    f'--b\r\nContent-Disposition: form-data; name="file"; filename="{CANARY}"\r\n\r\n{CANARY}\r\n'
+    f'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n{CANARY}\r\n'
+    '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--'
+)
 
 PLANTED: dict[str, bytes] = {
     "in a chat": envelope(Request=REQUEST, Response=ANSWER),
@@ -265,7 +269,7 @@ PLANTED: dict[str, bytes] = {
     ),
     "in counts": envelope(Response=json.dumps({**ANSWERED, "usage": {"prompt_tokens": CANARY}})),
     "in a body with a count twice": envelope(
-        Response='{"usage": {"prompt_tokens": 1, "prompt_tokens": 2}, "x": "%s"}' % CANARY
+        Response=f'{{"usage": {{"prompt_tokens": 1, "prompt_tokens": 2}}, "x": "{CANARY}"}}'
     ),
     "in a body with a lone surrogate": envelope(Response=ANSWER.replace(CANARY, f"{CANARY}\\ud800", 1)),
     "in a body that is no JSON": envelope(Request=f"{{{CANARY}", Response=f'{{"a": {CANARY}}}'),
@@ -410,40 +414,30 @@ def test_a_user_who_is_forgotten_is_another_name_for_the_same_numbers(where: str
 TEXT = st.text(max_size=20)
 NAMES = st.sampled_from(
     (
-        "id",
-        "object",
-        "model",
-        "usage",
-        "choices",
-        "message",
-        "content",
-        "delta",
-        "error",
-        "code",
-        "type",
-        "status",
-    )
-    + (
-        "prompt_tokens",
-        "completion_tokens",
-        "total_tokens",
-        "finish_reason",
-        "tool_calls",
-        "output",
-        "data",
-        "text",
-    )
-    + (
-        "input",
-        "messages",
-        "voice",
-        "user",
-        "stream",
-        "response",
-        "statusCode",
-        "created",
-        "seconds",
-        "filtered",
+        *(
+            "id",
+            "object",
+            "model",
+            "usage",
+            "choices",
+            "message",
+            "content",
+            "delta",
+            "error",
+            "code",
+            "type",
+        ),
+        *(
+            "prompt_tokens",
+            "completion_tokens",
+            "total_tokens",
+            "finish_reason",
+            "tool_calls",
+            "output",
+            "data",
+        ),
+        *("input", "messages", "voice", "user", "stream", "response", "statusCode", "created", "seconds"),
+        *("filtered", "status", "text"),
     )
 )
 VALUES = st.sampled_from(

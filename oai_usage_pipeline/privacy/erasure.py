@@ -1,0 +1,144 @@
+"""Erasing the texts of one subscription or user on request, with a record of it.
+
+Belongs here: the order of an erasure, and its record. Whose an event is, is for `subject`; how a day is
+rewritten and old files go, for `rewriting`.
+
+The record is begun before anything changes and finished when the last old file is gone. What was begun and
+not finished is taken over by the next erasure of the same subject. Numbers stay, also in closed months.
+Events that arrive later are not covered: erase again, or keep no texts at all.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+import polars as pl
+
+from oai_usage_pipeline.errors import ConfigurationError, PositionConflict
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.lake.table import LakeTable
+from oai_usage_pipeline.privacy.rewriting import ATTEMPTS, follow, remove_old_files, rewrite_day
+from oai_usage_pipeline.privacy.subject import Subject
+from oai_usage_pipeline.refresh.chain import DAILY
+from oai_usage_pipeline.refresh.derivation import day_of
+from oai_usage_pipeline.refresh.silver import CHUNK_ROWS
+from oai_usage_pipeline.tables import OPENAI_EVENTS, PAYLOAD_ERASURES
+from oai_usage_pipeline.usage.payload import without_texts
+
+_COUNTER = "payload_erasures"
+"""The application transaction that every writer of the record moves: two at once can't both succeed."""
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """A row of `payload_erasures`."""
+
+    begun_at: datetime
+    finished_at: datetime | None
+    erased_by: str
+    reason: str
+    kind: str
+    subject: str
+    day_count: int
+    erased_event_count: int
+
+    def __str__(self) -> str:
+        """The record as a sentence."""
+        done = f"finished {self.finished_at:%Y-%m-%d %H:%M} UTC" if self.finished_at else "not finished yet"
+        return (
+            f"Texts of {self.kind} {self.subject}: {self.erased_event_count:,} events of {self.day_count} "
+            f"days, begun by {self.erased_by} {self.begun_at:%Y-%m-%d %H:%M} UTC, {done}: {self.reason}"
+        )
+
+
+def events_of(lake: Lake, subject: Subject) -> dict[str, int]:
+    """How many events of theirs there are that an erasure would change, by ISO date; reads all of bronze."""
+    table = lake.table(OPENAI_EVENTS)
+    counts = {}
+    for day in sorted(table.days()):
+        rows = day_of(table, day).select(*OPENAI_EVENTS.schema)
+        chunks: Iterator[pl.DataFrame] = rows.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
+        counts[day] = sum(int(subject.is_theirs(chunk).sum()) for chunk in chunks)
+    return {day: count for day, count in counts.items() if count}
+
+
+def erase(
+    lake: Lake,
+    subject: Subject,
+    found: dict[str, int],
+    by: str,
+    why: str,
+    clock: Callable[[], datetime],
+    report: Callable[[str], None] = lambda _: None,
+) -> Erasure:
+    """Erase the texts of the events that `events_of` found; returns the finished record.
+
+    After a failure, call it again. Raises ConfigurationError without a name or a reason, PositionConflict
+    when other writers keep getting ahead, LakeUnavailable, LakeDamaged.
+    """
+    if not by.strip() or not why.strip():
+        raise ConfigurationError("It must be said who erases, and why: --by or --why is empty")
+    record = _begin(lake, subject, found, by, why, clock())
+    for day, count in found.items():
+        rewrite_day(lake, day, lambda rows: _erased(rows, subject))
+        report(f"{day}: erased the texts of {count:,} events")
+    if subject.kind == "user":
+        # Their name stands in what follows from bronze, too.
+        follow(lake, DAILY)
+        remove_old_files(lake, [OPENAI_EVENTS, *(each.target for each in DAILY)])
+    else:
+        follow(lake, DAILY[:1])
+        remove_old_files(lake, [OPENAI_EVENTS])
+    return _finish(lake, record, clock())
+
+
+def erasures_of(lake: Lake) -> list[Erasure]:
+    """Every erasure on record, oldest first."""
+    return sorted(_records(lake.table(PAYLOAD_ERASURES)), key=lambda each: each.begun_at)
+
+
+def _erased(rows: pl.DataFrame, subject: Subject) -> pl.DataFrame:
+    theirs = subject.is_theirs(rows)
+    return pl.concat([rows.filter(~theirs), without_texts(rows.filter(theirs), subject.rename)])
+
+
+def _begin(lake: Lake, subject: Subject, found: dict[str, int], by: str, why: str, now: datetime) -> Erasure:
+    new = Erasure(now, None, by, why, subject.kind, subject.mark, len(found), sum(found.values()))
+
+    def with_it(records: list[Erasure]) -> list[Erasure]:
+        return records if any(_is_same(each, new) for each in records) else [*records, new]
+
+    return next(each for each in _rewrite(lake, with_it) if _is_same(each, new))
+
+
+def _is_same(record: Erasure, new: Erasure) -> bool:
+    return record.finished_at is None and (record.kind, record.subject) == (new.kind, new.subject)
+
+
+def _finish(lake: Lake, record: Erasure, now: datetime) -> Erasure:
+    done = replace(record, finished_at=now)
+    _rewrite(lake, lambda records: [done if each == record else each for each in records])
+    return done
+
+
+def _rewrite(lake: Lake, change: Callable[[list[Erasure]], list[Erasure]]) -> list[Erasure]:
+    for _ in range(ATTEMPTS):
+        table = lake.table(PAYLOAD_ERASURES)
+        before = [
+            Erasure(*row) for row in table.scan().select(*PAYLOAD_ERASURES.schema).collect().iter_rows()
+        ]
+        after = change(before)
+        if after == before:
+            return before
+        rows = pl.DataFrame([asdict(each) for each in after], schema=PAYLOAD_ERASURES.schema)
+        try:
+            table.replace(rows, {_COUNTER: (table.position(_COUNTER) or 0) + 1})
+        except PositionConflict:
+            continue
+        return after
+    raise PositionConflict(f"{PAYLOAD_ERASURES.name}: other writers keep getting ahead: try again")
+
+
+def _records(table: LakeTable) -> list[Erasure]:
+    rows = table.scan().select(*PAYLOAD_ERASURES.schema).collect()
+    return [Erasure(*row) for row in rows.iter_rows()]
