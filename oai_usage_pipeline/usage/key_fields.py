@@ -1,19 +1,24 @@
-"""Keys that fields name are replaced, in bytes and texts that nothing need parse.
+"""Keys that fields name, and credentials, are replaced in bytes and texts that nothing need parse.
 
-Only the replacement belongs here: where such keys stand is for `key_search`, what a key is replaced
-by for `fingerprint`.
+Only the replacement belongs here: where keys stand is for `key_search`, what gives a credential away for
+`credentials`, what each is replaced by for `fingerprint`.
 """
 
 import json
 import re
 from collections.abc import Callable, Sequence
 
+from oai_usage_pipeline.usage.credentials import ESCAPED, without_credentials
 from oai_usage_pipeline.usage.key_looks import is_credential
 from oai_usage_pipeline.usage.key_search import SPACE, key_values, names_key, unescaped
 
 SHORTEST_CREDENTIAL = 8
 """Characters. A shorter key is replaced in its own field but not searched for elsewhere: it would hit
 ordinary words, and nothing that short is a credential (the gateway's keys have 32 hexadecimals)."""
+
+_SHORTEST_ELSEWHERE = 32
+"""Characters: what its form alone tells for a credential is searched for elsewhere from this length on. Names
+that calls are charged by, such as a deployment's, are shorter, and anybody may write `Bearer` before one."""
 
 _MOST_SEARCHED_KEYS = 128
 _LONGEST_CUT_KEY = 128
@@ -22,7 +27,10 @@ _UTF16_BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 # In a text that is read afterwards, only whole words become marks, never a number: JSON stays JSON.
 _WORD = re.compile(
-    SPACE + rb"(?P<word>(?![-+.0-9eE]++(?![\w/=~])) [\w+/=.\-~]{%d,}+)" % SHORTEST_CREDENTIAL + SPACE,
+    SPACE
+    + rb"(?P<word>(?![-+.0-9eE]++(?![\w/=~])) (?=(?:[\w+/=.\-~] | %b){%d}) (?:[\w+/=.\-~]++ | %b)++)"
+    % (ESCAPED, SHORTEST_CREDENTIAL, ESCAPED)
+    + SPACE,
     re.VERBOSE,
 )
 _TEXT_TOKEN = re.compile(rf"(?<!\\)[\w+/=.\-~]{{{SHORTEST_CREDENTIAL},}}", re.ASCII)
@@ -91,7 +99,21 @@ def _scrub(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
         if len(key) >= SHORTEST_CREDENTIAL and mark != raw:
             forms = (form.encode("utf-8", "replace") for form in searched_forms(key))
             keys |= dict.fromkeys((raw, *forms), mark)
-    return _without_keys(b"".join((*replaced, body[done:])), keys)
+    found: dict[str, str] = {}
+    scrubbed = without_credentials(b"".join((*replaced, body[done:])), _noting(found, fingerprint))
+    return _without_keys(scrubbed, keys | {key.encode(): mark.encode() for key, mark in found.items()})
+
+
+def _noting(found: dict[str, str], fingerprint: Callable[[str], str]) -> Callable[[str], str]:
+    """`fingerprint`, with those credentials put into `found` that are to be searched for elsewhere."""
+
+    def mark(credential: str) -> str:
+        made = fingerprint(credential)
+        if made != credential and len(credential) >= _SHORTEST_ELSEWHERE and is_credential(credential):
+            found[credential] = made
+        return made
+
+    return mark
 
 
 def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, str]) -> str:
@@ -100,13 +122,14 @@ def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, 
     done = 0
     for value in key_values(body):
         if word := _WORD.fullmatch(body, value.start, value.end):
-            key = word["word"].decode()
+            key = unescaped(word["word"], value.escapes)
             mark = fingerprint(key)
             replaced += (body[done : word.start("word")], mark.encode())
             done = word.end("word")
             if mark != key and is_credential(key):
                 found[key] = mark
-    return b"".join((*replaced, body[done:])).decode("utf-8", "surrogatepass") if replaced else text
+    scrubbed = without_credentials(b"".join((*replaced, body[done:])), _noting(found, fingerprint))
+    return text if scrubbed == body else scrubbed.decode("utf-8", "surrogatepass")
 
 
 def without_words(text: str, marks: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ _GATEWAY_KEY = re.compile(
     r"(?:[A-Za-z0-9+]{32,}|[A-Za-z0-9+/_-]{32,}={1,2}))\s*"
 )
 # Eight letters and digits in a row, both of them: no word, no model's name, no number such as 1e-07.
+_LONGEST_LOOK = 4096
 _CREDENTIAL = re.compile(r"(?=[0-9A-Za-z]{8})(?=[A-Za-z]{0,64}[0-9])(?=[0-9eE]{0,64}[A-DF-Za-df-z])")
 
 
@@ -35,4 +36,4 @@ def is_gateway_key(value: str) -> bool:
 
 def is_credential(value: str) -> bool:
     """For names that databases have, too: whether it mixes letters and digits as no word does."""
-    return _CREDENTIAL.search(value) is not None
+    return _CREDENTIAL.search(value, 0, _LONGEST_LOOK) is not None

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pydantic_core import SchemaValidator, core_schema
 
+from oai_usage_pipeline.usage.credentials import CREDENTIAL_HINTS, ESCAPED
 from oai_usage_pipeline.usage.key_looks import Judge, is_any, is_credential, is_gateway_key
 
 _BACKSLASH = ord("\\")
@@ -24,8 +25,21 @@ _SCHEME = rb"(?: (?:bearer|basic)\s++ )?+"
 # ':' or '=', then the start of a value: quoted at any depth of escaping, or bare.
 _ASSIGNED = rb"""(?P<close>\\*+["'])?+ """ + SPACE + b"[:=]" + SPACE + b"(?:" + _QUOTE + b")?+" + _SCHEME
 _NAMES = r"""(?: subscription[-_]?key | api[-_]?key | functions-key | authorization
-              | (?P<id>subscription[-_]?id) | (?P<pair>(?:primary|secondary)[-_]?key) )"""
+              | (?P<id>subscription[-_]?id)
+              | (?P<pair>(?:primary|secondary|account|shared[-_]?access)[-_]?key | client[-_]?secret
+                  | (?:access|refresh)[-_]?token) )"""
 _NAME = re.compile(_NAMES, re.IGNORECASE | re.VERBOSE)
+_LONGEST_NAME = 17
+_ENDINGS = (
+    b"key",
+    b"authorization",
+    b"secret",
+    b"token",
+    b"subscriptionid",
+    b"subscription-id",
+    b"subscription_id",
+)
+_NAME_TO_END = re.compile(_NAMES.encode() + rb"\Z", re.VERBOSE)
 # A name that is itself a value belongs to a pair such as {"name": "api-key", "value": "..."}.
 _KEY_NAME = re.compile(
     _NAMES.encode() + rb"[\w-]{0,16}+ (?:" + _ASSIGNED + rb"""| (?P<alone>\\*+["']) )""",
@@ -37,7 +51,7 @@ _IN_CONTAINER = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _BRACKET = re.compile(rb"[\[\]{}]")
-_BARE_VALUE = re.compile(rb"""[^\s"'&,;{}\[\]\\]*""")
+_BARE_VALUE = re.compile(rb"""(?:[^\s"'&,;{}\[\]\\]++ |""" + ESCAPED + rb")*+", re.VERBOSE)
 _THEN_COLON = re.compile(rb"""\\*+["']?+\s*+:""")
 _NO_SECRET = (b"", b"null", b"true", b"false")
 
@@ -48,10 +62,13 @@ names_key = SchemaValidator(
         # An id only counts with a value near it that is as long as a key: nearly all are shorter.
         pattern="(?:[sS]ubscription|SUBSCRIPTION|API|[aA]pi)[-_]?[kK][eE][yY]"
         "|(?:[sS]ubscription|SUBSCRIPTION)[-_]?[iI][dD](?s:.{0,32})[0-9A-Za-z+/=_-]{32}"
-        "|[aA]uthorization|AUTHORIZATION|(?:rimary|econdary)[-_]?[kK][eE][yY]|unctions-[kK][eE][yY]",
+        "|[aA]uthorization|AUTHORIZATION|(?:rimary|econdary)[-_]?[kK][eE][yY]|unctions-[kK][eE][yY]"
+        "|(?:[sS]hared[-_]?[aA]ccess|SHARED_ACCESS|[aA]ccount|ACCOUNT)[-_]?[kK][eE][yY]"
+        "|[cC]lient[-_]?[sS]ecret|CLIENT_SECRET|(?:[aA]ccess|[rR]efresh)[-_]?[tT]oken|(?:ACCESS|REFRESH)_TOKEN"
+        "|" + CREDENTIAL_HINTS,
     )
 ).isinstance_python
-"""Whether a text may hold a field that is named like a key's: the question that every event is asked."""
+"""Whether a text may hold a field that is named like a key's, or a credential: what every event is asked."""
 
 
 class KeyValue(NamedTuple):
@@ -73,12 +90,32 @@ class _Found(NamedTuple):
 def key_values(body: bytes) -> Iterator[KeyValue]:
     """Each value that a key-like field holds, from the first to the last."""
     position = 0
-    while found := _KEY_NAME.search(body, position):
+    for start in _starts_of_names(body):
+        found = _KEY_NAME.match(body, start) if start >= position else None
+        if found is None:
+            continue
         values, end = _held(body, position, found)
         for value in values:
             if body[value.start : value.end] not in _NO_SECRET:
                 yield value
         position = max(end, found.end())
+
+
+def _starts_of_names(body: bytes) -> list[int]:
+    """Where a key's name begins, from the first to the last.
+
+    Few bytes are the end of one, and those are found a hundred times faster than a name of any spelling.
+    """
+    lowered = body.lower()
+    starts = []
+    for ending in _ENDINGS:
+        at = lowered.find(ending)
+        while at >= 0:
+            end = at + len(ending)
+            if name := _NAME_TO_END.search(lowered, max(end - _LONGEST_NAME, 0), end):
+                starts.append(name.start())
+            at = lowered.find(ending, end)
+    return sorted(starts)
 
 
 def unescaped(raw: bytes, escapes: int) -> str:
