@@ -70,7 +70,7 @@ class ForgetFiles:
     def __str__(self) -> str:
         """What is done."""
         return (
-            f"Take {len(self.names)} data files that are gone out of the log ({self.names[0]}"
+            f"Take {len(self.names)} data files that are gone or cut out of the log ({self.names[0]}"
             f"{', ...' if len(self.names) > 1 else ''}); then see which events they held"
         )
 

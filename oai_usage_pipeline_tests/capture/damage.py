@@ -99,6 +99,13 @@ def lose_a_file(lake: Lake, place: int = -1) -> None:
     Path(lake.uri(OPENAI_EVENTS), newest_last[place]).unlink()
 
 
+def cut_a_file(lake: Lake) -> None:
+    """As a power cut leaves it: the newest data file without its end."""
+    newest = pl.DataFrame(table(lake).get_add_actions(flatten=True)).sort("modification_time")["path"][-1]
+    file = Path(lake.uri(OPENAI_EVENTS), newest)
+    file.write_bytes(file.read_bytes()[:-100])
+
+
 def forget_old_files(lake: Lake) -> None:
     """Vacuum at once, so that what was taken away is in no file any more."""
     table(lake).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)

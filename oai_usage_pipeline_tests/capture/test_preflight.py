@@ -55,6 +55,7 @@ def refused(lake: Lake, source: ListSource | None = None) -> str:
         (damage.double_by_a_foreign_append, ["event 39 is there 2 times", "Another program added rows"]),
         (damage.forget_positions, ["event 29 is its position, but there are 10 rows above it, 30 to 39"]),
         (damage.lose_a_file, [".parquet is missing"]),
+        (damage.cut_a_file, [".parquet has", "bytes, the log says"]),
         (damage.cut_last_log_entry, ["00000000000000000004.json is cut"]),
     ],
 )

@@ -40,6 +40,7 @@ HARM = [
     damage.forget_positions,
     damage.cut_last_log_entry,
     damage.lose_a_file,
+    damage.cut_a_file,
 ]
 
 
