@@ -5,6 +5,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,9 @@ LOOKS_UP_FIRST = {
 off all the same."""
 
 
-@pytest.fixture(scope="module")
-def viewers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterServer]:
+@contextmanager
+def viewers(folder: Path) -> Iterator[DagsterServer]:
     """`dagster-webserver --read-only` as SECURITY.md has it, on an instance of its own."""
-    folder = tmp_path_factory.mktemp("viewers")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HOME", str(folder / "home"))
         environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
@@ -141,15 +141,28 @@ class Mutations:
 
 
 @pytest.mark.timeout(300)
-def test_a_read_only_webserver_refuses_every_mutation_that_changes_anything(viewers: DagsterServer) -> None:
-    [found] = viewers.ask(RUNNING)["repositoriesOrError"]["nodes"]
+def test_a_webserver_for_viewers_changes_nothing_is_local_and_collects_nothing(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    with viewers(tmp_path) as server:
+        with subtests.test("it refuses every mutation that changes anything"):
+            assert_mutations_are_refused(server)
+        with subtests.test("it listens on this machine only, as it isn't told otherwise"):
+            assert listening_addresses(server.pid) == {"127.0.0.1"}
+        with subtests.test("no telemetry is collected"):
+            assert not (tmp_path / "home" / ".dagster").exists()
+            assert list((tmp_path / "dagster" / "logs").glob("*")) == []
+
+
+def assert_mutations_are_refused(server: DagsterServer) -> None:
+    [found] = server.ask(RUNNING)["repositoriesOrError"]["nodes"]
     ids = {
         "stopSensor": found["sensors"][0]["sensorState"]["id"],
         "stopRunningSchedule": found["schedules"][0]["scheduleState"]["id"],
     }
-    mutations = Mutations(viewers.ask(SCHEMA)["__schema"], ids)
+    mutations = Mutations(server.ask(SCHEMA)["__schema"], ids)
     answers = {
-        field["name"]: answer(viewers, *mutations.query(field))
+        field["name"]: answer(server, *mutations.query(field))
         for field in mutations.fields
         if field["name"] not in NOT_REFUSED
     }
@@ -159,16 +172,3 @@ def test_a_read_only_webserver_refuses_every_mutation_that_changes_anything(view
     assert [name for name, said in failed.items() if "PythonError" not in said] == []
     assert not any(each.enabled for each in get_user_permissions(read_only=True).values())
     assert not any(each.enabled for each in get_location_scoped_user_permissions(read_only=True).values())
-
-
-@pytest.mark.timeout(300)
-def test_a_webserver_listens_on_this_machine_only_unless_it_is_told_otherwise(viewers: DagsterServer) -> None:
-    assert listening_addresses(viewers.pid) == {"127.0.0.1"}
-
-
-@pytest.mark.timeout(300)
-def test_no_telemetry_is_collected(viewers: DagsterServer, tmp_path_factory: pytest.TempPathFactory) -> None:
-    del viewers
-    folder = tmp_path_factory.getbasetemp() / "viewers0"
-    assert not (folder / "home" / ".dagster").exists()
-    assert list((folder / "dagster" / "logs").glob("*")) == []

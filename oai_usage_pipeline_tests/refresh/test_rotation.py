@@ -162,6 +162,12 @@ def test_every_row_of_the_older_fingerprint_holds_for_the_newer() -> None:
     assert copies.drop("subscription").equals(known.drop("subscription").sort("team"))
 
 
+def test_two_pairs_that_lead_to_the_same_rows_are_one_owner() -> None:
+    known = subscriptions({"subscription": "v1"}, {"subscription": "also v1"})
+    pairs = rotations(("v2", "v1", NOW), ("v2", "also v1", NOW))
+    assert owners(through_rotation(known, pairs)).count(("v2", "search")) == 1
+
+
 def test_pairs_in_a_circle_or_of_unknown_keys_end(company: Company) -> None:
     circle = rotations(("v2", "v3", NOW), ("v3", "v2", NOW), ("v4", "v1", NOW), ("v4", "s", NOW))
     known = subscriptions({"subscription": "s"})
