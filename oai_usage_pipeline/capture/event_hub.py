@@ -186,9 +186,10 @@ class EventHubSource:
     def _given_up(self, reception: Reception) -> SourceUnavailable:
         if reception.error is not None:
             return self._unavailable(reception.error)
+        which = "events" if reception.last is None else f"events after {reception.last}"
         return SourceUnavailable(
-            f"{self._where} partition {reception.partition_id} holds events after {reception.last} but sent "
-            f"none for {SILENCES * self._silence_seconds:.0f} s: check its health and its throttling"
+            f"{self._where} partition {reception.partition_id} holds {which} but sent none "
+            f"for {SILENCES * self._silence_seconds:.0f} s: check its health and its throttling"
         )
 
     def _unavailable(self, error: Exception) -> SourceUnavailable:

@@ -73,7 +73,8 @@ class Source(Protocol):
     def read(self, partition_id: str, after: int | None, deliver: Deliver) -> None:
         """Deliver events until `deliver` returns False; raises SourceUnavailable when it can't.
 
-        A source that has more but falls silent must notice and raise; it never waits for ever.
+        A source that has more but falls silent must notice and raise; it never waits for ever. All that is
+        delivered is of the incarnation that `describe` told of last: when the hub was made again, it raises.
         """
         ...
 
