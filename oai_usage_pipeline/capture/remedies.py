@@ -20,6 +20,8 @@ from oai_usage_pipeline.capture.gap_notes import first_held
 from oai_usage_pipeline.capture.gaps import record_gap
 from oai_usage_pipeline.capture.landing import Keep, as_they_came, bronze_frame, land
 from oai_usage_pipeline.capture.lost_rows import events_from, numbered, put_back
+from oai_usage_pipeline.capture.peppers import check_pepper
+from oai_usage_pipeline.capture.rotations import Rotations
 from oai_usage_pipeline.capture.source import Hub, HubEvent, PartitionBounds, Source
 from oai_usage_pipeline.capture.spare_rows import without_spares
 from oai_usage_pipeline.errors import PositionConflict, SourceUnavailable
@@ -219,11 +221,13 @@ def _reland(site: Site, partition: PartitionContents, first: int, last: int) -> 
 def _land(site: Site, partition: PartitionContents, events: Sequence[HubEvent]) -> None:
     """Events that follow each other, none of which may be there, in one commit with the position."""
     first, last = events[0].sequence_number, events[-1].sequence_number
+    check_pepper(site.lake, site.fingerprint, site.clock)
     table = site.lake.table(OPENAI_EVENTS)
     has_moved = table.position(partition.app_id) != partition.position
     if has_moved or numbered(table, partition.key, first, last):
         raise PositionConflict(f"{partition}: another program has changed it meanwhile: look again")
     rows = [land(partition.partition_id, each, site.fingerprint) for each in events]
+    Rotations(site.lake, site.fingerprint, site.clock).land()
     position = partition.position if partition.held else last
     kept = bronze_frame(partition.hub, rows, site.keep)
     table.append(kept, {} if position is None else {partition.app_id: position})

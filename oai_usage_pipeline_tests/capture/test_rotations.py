@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from oai_usage_pipeline.capture.commit import Step
+from oai_usage_pipeline.capture.repair import Repair
 from oai_usage_pipeline.capture.rotations import Rotations
 from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.capture.source import HubEvent
-from oai_usage_pipeline.errors import NoTable
+from oai_usage_pipeline.errors import ConfigurationError, NoTable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import KEY_ROTATIONS, OPENAI_EVENTS
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
+from oai_usage_pipeline_tests.capture import damage
 from oai_usage_pipeline_tests.capture.list_source import ListSource, event
 
 OLD = KeyFingerprint(b"the first pepper", 1)
@@ -125,3 +127,24 @@ def capture_nothing_but_seal(fingerprint: KeyFingerprint) -> None:
 
 def now() -> datetime:
     return datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def test_events_that_a_repair_lands_again_have_their_pairs_too(tmp_path: Path) -> None:
+    lake = damage.captured_lake(tmp_path)
+    damage.overwrite_with_nothing(lake)
+    damage.forget_old_files(lake)
+    fingerprint = KeyFingerprint(b"the second pepper", 2, previous=b"pepper of the tests")
+    source = damage.hub({"0": 40, "1": 20})
+    assert Repair(source, lake, fingerprint, now, lambda _: True).execute().is_sound
+    landed = set(lake.existing(OPENAI_EVENTS).scan().collect()["AppSubscriptionKey"])
+    assert {new for new, _ in pairs(lake)} == landed
+
+
+def test_a_repair_with_a_wrong_pepper_lands_nothing(tmp_path: Path) -> None:
+    lake = damage.captured_lake(tmp_path)
+    damage.overwrite_with_nothing(lake)
+    damage.forget_old_files(lake)
+    source = damage.hub({"0": 40, "1": 20})
+    with pytest.raises(ConfigurationError, match="OAI_USAGE_KEY_PEPPER is not the pepper"):
+        Repair(source, lake, KeyFingerprint(b"another pepper", 1), now, lambda _: True).execute()
+    assert lake.existing(OPENAI_EVENTS).row_count() == 0

@@ -14,6 +14,7 @@ from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.capture.source import HubEvent
 from oai_usage_pipeline.charge.attribution import through_rotation
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.refresh.chargeback import ChargebackMonthly
 from oai_usage_pipeline.refresh.cost import UsageCostHourly
 from oai_usage_pipeline.refresh.day import refresh_days, stale_days
@@ -179,3 +180,13 @@ def test_a_key_that_a_wrong_previous_pepper_paired_is_found_by_the_right_one(com
     assert company.charge() == {UNATTRIBUTED: Decimal("2.5")}
     company.call(KeyFingerprint(SECOND, 2, previous=FIRST), day=2)
     assert company.charge() == {"search": Decimal(5)}
+
+
+def test_the_pipeline_knows_both_peppers_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"": SECOND.decode(), "_VERSION": "2", "_PREVIOUS": FIRST.decode()}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"OAI_USAGE_KEY_PEPPER{name}", value)
+    made = Pipeline().fingerprint()
+    assert made.of(KEYS["search"]) == KeyFingerprint(SECOND, 2).of(KEYS["search"])
+    assert made.previous is not None
+    assert made.previous.of(KEYS["search"]) == ONE.of(KEYS["search"])
