@@ -83,12 +83,16 @@ class Redactor:
                 yield from self._told(recogniser, piece, start)
         for digits in _MAY_BE_PHONE.finditer(piece):
             yield from self._told(self._phones, digits[0], start + digits.start())
+        self._look_at_the_clock()
 
     def _told(self, recogniser: Any, piece: str, start: int) -> Iterator[Any]:  # noqa: ANN401 - Presidio's own
         for each in recogniser.analyze(piece, recogniser.supported_entities, None) or ():
             if each.score >= _LEAST_SCORE:
                 each.start, each.end = each.start + start, each.end + start
                 yield each
+        self._look_at_the_clock()
+
+    def _look_at_the_clock(self) -> None:
         if self._clock() - self._began > self._most_seconds:
             raise TooSlow
 

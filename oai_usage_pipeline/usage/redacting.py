@@ -18,6 +18,7 @@ from oai_usage_pipeline.usage.masking import Unmaskable, mask_request
 from oai_usage_pipeline.usage.requests import tree_of
 from oai_usage_pipeline.usage.server_events import DONE, events
 from oai_usage_pipeline.usage.shapes import ARRAY, MARK, SHAPES
+from oai_usage_pipeline.usage.shapes.policy import user_claim
 from oai_usage_pipeline.usage.shapes.shape import EVENT_SHAPE
 from oai_usage_pipeline.usage.streams import is_stream
 
@@ -125,6 +126,10 @@ def _recorded(name: str, value: Any, redact: Redact) -> Any:  # noqa: ANN401 - J
         return redacted_request(value, redact) if _BODIES[name] else redacted_response(value, redact)
     if name == "properties" and isinstance(value, str):
         return _json(_record(_tree(value), redact))
+    if name == "userclaims" and isinstance(value, dict):
+        named, _ = user_claim(value)
+        others = _value("", {each: value[each] for each in value if each != named}, redact, frozenset())
+        return {named: value[named], **others} if named else others
     if name in ("properties", "records"):
         return _record(value, redact)
     if name in _RECORDED or name in (EVENT_SHAPE, "eventtime", "appsubscriptionkey", "type"):
