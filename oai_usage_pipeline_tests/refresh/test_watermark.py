@@ -232,6 +232,22 @@ def test_prices_that_come_back_half_way_leave_no_day_wrong(pair: Pair) -> None:
     assert pair.stale() == [("2026-03-10", 0, True)]
 
 
+def test_prices_that_go_half_way_leave_the_days_that_are_left_behind(pair: Pair) -> None:
+    pair.prices = Prices({"2026-03-10": 1, "2026-03-11": 1, EVERY_DAY: 1})
+    pair.add(10, 11)
+    pair.follow(10, 11)
+    pair.prices = Prices()
+    pair.follow(10)
+    # Nothing to depend on has the digest 0, which is not that of days made with different things.
+    assert pair.stale() == [("2026-03-11", 0, True)]
+
+
+def test_a_day_that_can_only_be_rebuilt_is_behind_since_ever(pair: Pair) -> None:
+    pair.add(10)
+    [changes] = pair.marks.stale_days(pair.target)
+    assert changes.behind_since == datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def test_days_that_only_the_reference_has_are_asked_for(pair: Pair) -> None:
     pair.prices = Prices({"2026-03-20": 3, EVERY_DAY: 3}, {"2026-03-20"})
     pair.add(10)

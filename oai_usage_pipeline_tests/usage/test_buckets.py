@@ -72,6 +72,11 @@ def test_tokens_of_which_only_a_total_is_reported_are_unsplit() -> None:
     assert buckets_of(input_tokens=15, total_tokens=15) == {"input": 15}
 
 
+def test_a_total_that_the_output_makes_up_leaves_nothing_unsplit() -> None:
+    assert buckets_of(output_tokens=5, total_tokens=5) == {"output": 5}
+    assert buckets_of(output_tokens=5, total_tokens=4) == {"output": 5}
+
+
 def test_units_are_billed_only_where_no_tokens_are() -> None:
     units = {"audio_duration_ms": 1500, "image_count": 2, "character_count": 30}
     assert buckets_of(status="unit_billed", **units) == {"audio_duration": 1500, "image": 2, "character": 30}
