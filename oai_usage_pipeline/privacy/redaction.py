@@ -104,8 +104,8 @@ class Redactor:
 def _presidio() -> tuple[list[Any], Any, Any]:
     # Not at import: Presidio takes seconds to load, and few ask for it.
     try:
-        patterns = import_module("presidio_analyzer.pattern_recognizer")
-        known = import_module("presidio_analyzer.predefined_recognizers")
+        patterns: Any = import_module("presidio_analyzer.pattern_recognizer")
+        known: Any = import_module("presidio_analyzer.predefined_recognizers")
         engine = import_module("presidio_anonymizer").AnonymizerEngine
         suffixes = import_module("tldextract").TLDExtract(suffix_list_urls=(), cache_dir=None)
     except ImportError:
@@ -116,7 +116,7 @@ def _presidio() -> tuple[list[Any], Any, Any]:
     # A pattern that takes longer finds nothing, in silence; the time is looked at behind each.
     patterns.REGEX_TIMEOUT_SECONDS = int(MOST_SECONDS)
 
-    class OfflineEmailRecognizer(known.EmailRecognizer):  # type: ignore[misc, name-defined]  # known by name alone
+    class OfflineEmailRecognizer(known.EmailRecognizer):  # type: ignore[misc]  # known by name alone
         """Presidio's, which asks the network for the list of public suffixes; the shipped one does."""
 
         def validate_result(self, pattern_text: str) -> bool:

@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 
 from oai_usage_pipeline.errors import ConfigurationError
+from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.privacy import redaction
 from oai_usage_pipeline.privacy.keeping import Redaction, keep_of
 from oai_usage_pipeline.privacy.redaction import Redactor
 from oai_usage_pipeline.traffic.generator import generate
 from oai_usage_pipeline.usage.derive import derive
 from oai_usage_pipeline.usage.payload_note import read_note
-from oai_usage_pipeline_tests.privacy.test_retention import Hub, Lake, words_in
+from oai_usage_pipeline_tests.privacy.test_retention import Hub, words_in
 from oai_usage_pipeline_tests.usage.bodies import DONE, chat, chunk, envelope
 from oai_usage_pipeline_tests.usage.shapes import events as shapes
 from oai_usage_pipeline_tests.usage.test_payload import CORPUS, PLANTED, landed, recorded

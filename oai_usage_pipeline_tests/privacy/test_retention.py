@@ -98,6 +98,10 @@ def test_no_word_is_left_in_any_byte_and_all_numbers_are(hub: Hub) -> None:
     assert purge(hub.lake, date(2026, 3, 15)).days == {}
     assert hub.lake.table(OPENAI_EVENTS).rows_by_day() == table.rows_by_day()
     assert hub.lake.table(OPENAI_EVENTS).version - version <= 4, "a second time only looks for old files"
+    hub.send(21, PLANTED["in a chat"])
+    hub.capture()
+    derive_all(hub.lake)
+    assert [each.sentence for each in verify(hub.lake) if not each.holds] == [], "capture goes on as before"
 
 
 def test_capture_goes_on_while_a_day_is_rewritten(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

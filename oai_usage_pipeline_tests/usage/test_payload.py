@@ -52,7 +52,7 @@ def numbers_survive(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def frozen_count(masked: pl.DataFrame) -> int:
-    return masked["payload"].str.contains('"lines":', literal=True).sum()
+    return int(masked["payload"].str.contains('"lines":', literal=True).sum())
 
 
 def written(masked: pl.DataFrame) -> str:
