@@ -21,9 +21,9 @@ from oai_usage_pipeline.capture.contents import (
     within,
 )
 from oai_usage_pipeline.capture.continuity import Ranges, missing
+from oai_usage_pipeline.capture.landing import Keep, as_they_came
 from oai_usage_pipeline.capture.lost_rows import kept_by
 from oai_usage_pipeline.capture.preflight import FIRST_COLUMNS
-from oai_usage_pipeline.capture.landing import Keep, as_they_came
 from oai_usage_pipeline.capture.remedies import (
     DropSpares,
     ForgetFiles,
