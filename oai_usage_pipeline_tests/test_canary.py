@@ -21,6 +21,7 @@ from oai_usage_pipeline.broker.process import BrokerProcess
 from oai_usage_pipeline.capture.event_hub import EventHubSource
 from oai_usage_pipeline.capture.source import Deliver, Source
 from oai_usage_pipeline.cli import COMMANDS, main
+from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.embedded.stack import HUB, EmbeddedStack
 from oai_usage_pipeline.errors import LakeUnavailable
 from oai_usage_pipeline.lake.lake import Lake
@@ -264,6 +265,9 @@ def fail_within_capture(lived: Scene) -> None:
     send(lived.broker, [EVENTS["in its own field"]], hub=HUB, partition_id="1")
     with dagster_instance() as instance, pytest.raises(PassFailed) as failed:
         run_until_idle(instance, BrokenPipeline())
+    with dagster_instance() as instance, lived.broken_lake():
+        live = build_definitions().resolve_job_def("live")
+        assert not live.execute_in_process(instance=instance, raise_on_error=False).success
     lived.said["a bug in capture"] = "".join(traceback.format_exception(failed.value)).encode()
 
 
@@ -325,7 +329,7 @@ def assert_all_has_written(found: dict[str, bytes]) -> None:
         assert part in names
     shown = {name: each.decode("utf-8", "replace") for name, each in found.items()}
     events = "".join(each for name, each in shown.items() if name.endswith(".db"))
-    for said in ("refused the credentials", "unexpected canary", "can't be used", "Traceback"):
+    for said in ("refused the credentials", "unexpected canary", "LakeUnavailable", "in execute"):
         assert said in events
     assert "Segmentation fault" in shown["crash.txt"]
     assert "in crash" in shown["crash.txt"]
