@@ -29,7 +29,7 @@ CORE: dict[str, tuple[str, ...]] = {
     "capture/continuity.py": ("capture/test_continuity.py", "capture/test_partition.py"),
     "capture/gaps.py": ("capture/test_gaps.py",),
     "refresh/watermark.py": ("refresh/test_watermark.py",),
-    "usage/tokens.py": ("usage/test_metering.py",),
+    "usage/tokens.py": ("usage/test_tokens.py", "usage/test_metering.py"),
     "usage/buckets.py": ("usage/test_buckets.py",),
 }
 LEFT_OUT = (

@@ -172,6 +172,12 @@ def test_the_last_day_is_marked_for_all_and_the_others_for_themselves(pair: Pair
     assert last == dict.fromkeys(ids, pair.source.version)
 
 
+def test_the_newest_day_done_first_leaves_the_older_ones_behind(pair: Pair) -> None:
+    pair.add(10, 11, 12)
+    pair.follow(12, 11)
+    assert pair.stale() == [("2026-03-10", 1, True)]
+
+
 def test_a_mark_for_all_days_holds_for_days_that_are_new(pair: Pair) -> None:
     pair.add(10)
     pair.follow(10)

@@ -81,6 +81,7 @@ def test_units_are_billed_only_where_no_tokens_are() -> None:
     units = {"audio_duration_ms": 1500, "image_count": 2, "character_count": 30}
     assert buckets_of(status="unit_billed", **units) == {"audio_duration": 1500, "image": 2, "character": 30}
     assert buckets_of(status="metered", input_tokens=9, **units) == {"input": 9}
+    assert buckets_of(status="failed", **units) == buckets_of(status="unmetered", **units) == {}
 
 
 _counts = {name: st.none() | st.integers(0, 40) | st.just(2**63 - 1) for name in TOKEN_COLUMNS}
