@@ -28,6 +28,7 @@ def run_ambiguous(folder: Path, seed: int, goes_on: GoesOn, report: Report) -> O
     """Commits without a clear answer from a real Azurite; see the test-suite's `faults/ambiguous.py`."""
     del folder
     outcome, kinds = Outcome("ambiguous", "ambiguous commits"), Counter[str]()
+    _log_nothing()
     while goes_on(outcome.tried):
         found = run_ambiguous_commits(AMBIGUOUS_A_PORTION, seed * 10_000 + outcome.tried)
         # A kind that its request never met was an ordinary commit.
@@ -45,8 +46,7 @@ def run_machine(folder: Path, seed: int, goes_on: GoesOn, report: Report) -> Out
     """Examples of the capture machine, each of fifty steps; the first failure ends it, with its steps."""
     del folder
     outcome = Outcome("machine", "stateful examples")
-    # The faults are ours: each would be told.
-    logging.getLogger("oai_usage_pipeline").setLevel(logging.CRITICAL)
+    _log_nothing()
     steps = CaptureMachine.steps_taken
     while goes_on(outcome.tried):
         # What pytest's option --hypothesis-seed sets.
@@ -62,6 +62,11 @@ def run_machine(folder: Path, seed: int, goes_on: GoesOn, report: Report) -> Out
         report(f"{outcome.tried} examples, {CaptureMachine.steps_taken - steps:,} steps")
     outcome.details = {"steps": CaptureMachine.steps_taken - steps}
     return outcome
+
+
+def _log_nothing() -> None:
+    """The faults are ours: each would be told."""
+    logging.getLogger("oai_usage_pipeline").setLevel(logging.CRITICAL)
 
 
 _SETTINGS = settings(
