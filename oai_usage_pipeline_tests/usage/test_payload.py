@@ -226,6 +226,12 @@ FORM = (
     '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--'
 )
 
+CHUNKS: list[dict[str, Any]] = [
+    {"requestMessages": [MESSAGE]},
+    {"responseMessages": f'[{{"role":"assistant","content":"{CANARY}'},
+    {"responseMessages": f'{CANARY}"}}]'},
+]
+
 PLANTED: dict[str, bytes] = {
     "in a chat": envelope(Request=REQUEST, Response=ANSWER),
     "in a chat without usage": envelope(Request=REQUEST, Response=json.dumps({**ANSWERED, "usage": None})),
@@ -336,13 +342,7 @@ PLANTED: dict[str, bytes] = {
                     "correlationId": "c",
                     "properties": {"sequenceNumber": number, "modelName": "gpt-4o", **messages},
                 }
-                for number, messages in enumerate(
-                    (
-                        {"requestMessages": [MESSAGE]},
-                        {"responseMessages": f'[{{"role":"assistant","content":"{CANARY}'},
-                        {"responseMessages": f'{CANARY}"}}]'},
-                    )
-                )
+                for number, messages in enumerate(CHUNKS)
             ]
         }
     ).encode(),
