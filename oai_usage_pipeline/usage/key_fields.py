@@ -23,7 +23,6 @@ that calls are charged by, such as a deployment's, are shorter, and anybody may 
 _MOST_SEARCHED_KEYS = 128
 _LONGEST_CUT_KEY = 128
 _TOKEN = re.compile(rb"[\w+/=.\-]{%d,}" % SHORTEST_CREDENTIAL)
-_UTF16_BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 # In a text that is read afterwards, only whole words become marks, never a number: JSON stays JSON.
 _WORD = re.compile(
@@ -41,12 +40,13 @@ def scrub_key_fields(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
 
     The time is bounded by a small multiple of the length, whatever the bytes.
     """
-    encoding = _utf16(body)
-    if encoding is None:
-        return _scrub(body, fingerprint)
-    text = body.decode(encoding, "ignore").encode()
-    scrubbed = _scrub(text, fingerprint)
-    return body if scrubbed == text else scrubbed.decode("utf-8", "replace").encode(encoding)
+    body = _scrub(body, fingerprint)
+    if body.count(0) < SHORTEST_CREDENTIAL:
+        return body
+    # UTF-16, of either order: one begins at an even byte and the other at an odd one, as far as keys go.
+    for start in (0, 1):
+        body = body[:start] + _scrub_utf16(body[start:], fingerprint)
+    return body
 
 
 def scrub_texts(texts: Sequence[str | None], fingerprint: Callable[[str], str]) -> list[str | None]:
@@ -169,9 +169,11 @@ def _without_cut_key(body: bytes, key: bytes, mark: bytes) -> bytes:
     return body
 
 
-def _utf16(body: bytes) -> str | None:
-    if body[:2] in _UTF16_BOMS:
-        return _UTF16_BOMS[body[:2]]
-    if body.count(0) * 3 < len(body) or len(body) < 2 * SHORTEST_CREDENTIAL:
-        return None
-    return "utf-16-le" if body[1::2].count(0) > body[::2].count(0) else "utf-16-be"
+def _scrub_utf16(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
+    """The bytes scrubbed as UTF-16; what is none comes back as it was."""
+    whole = len(body) & ~1
+    text = body[:whole].decode("utf-16-le", "surrogatepass").encode("utf-8", "surrogatepass")
+    scrubbed = _scrub(text, fingerprint)
+    if scrubbed == text:
+        return body
+    return scrubbed.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass") + body[whole:]

@@ -91,8 +91,9 @@ def key_values(body: bytes) -> Iterator[KeyValue]:
     """Each value that a key-like field holds, from the first to the last."""
     position = 0
     for start in _starts_of_names(body):
-        found = _KEY_NAME.match(body, start) if start >= position else None
-        if found is None:
+        found = _KEY_NAME.match(body, start)
+        # A name within a value is the value's, unless what it announces stands behind the value.
+        if found is None or (start < position and found.end() <= position):
             continue
         values, end = _held(body, position, found)
         for value in values:

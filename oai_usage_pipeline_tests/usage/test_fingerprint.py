@@ -326,6 +326,14 @@ UNREADABLE = {
         f'{{"AppSubscriptionKey": "{KEY}", "Request": "{KEY.upper()}',
         f'{{"AppSubscriptionKey": "{MARK}", "Request": "{MARK}',
     ),
+    "a name as the value of another": (
+        f'"api-key":"AppSubscriptionKey": "{KEY}"',
+        f'"api-key":"{FINGERPRINT.of("AppSubscriptionKey")}": "{MARK}"',
+    ),
+    "a header in a header": (
+        f"Authorization: api-key: {KEY}",
+        f"Authorization: {FINGERPRINT.of('api-key:')} {MARK}",
+    ),
     "null": ('{"AppSubscriptionKey": null, "x": ', '{"AppSubscriptionKey": null, "x": '),
     "no key": ("no key at all", "no key at all"),
 }
@@ -360,6 +368,30 @@ def test_a_key_in_utf_16_is_found(encoding: str) -> None:
     scrubbed = FINGERPRINT.scrub_unreadable(body)
     assert KEY.encode("utf-16-le") not in scrubbed
     assert MARK in scrubbed.decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("between", [b"", b"\n", b"\xff", b"\x00", "\U0001f600".encode("utf-16-le")])
+def test_keys_are_found_where_bytes_of_two_encodings_stand_in_one_event(
+    encoding: str, between: bytes
+) -> None:
+    text = f'{{"AppSubscriptionKey": "{KEY}", "Request": "{KEY}"}}'
+    first, second = text.encode(encoding), text.encode()
+    for body in (first + between + second, second + between + first):
+        scrubbed = FINGERPRINT.scrub_unreadable(body)
+        assert KEY.encode() not in scrubbed
+        assert KEY.encode("utf-16-le") not in scrubbed
+        assert scrubbed.replace(b"\x00", b"").count(MARK.encode()) == 4
+
+
+@given(st.binary(max_size=64), st.sampled_from(["utf-16-le", "utf-16-be"]))
+def test_bytes_around_a_key_in_utf_16_stay_what_they_are(around: bytes, encoding: str) -> None:
+    named = '"api-key":"'.encode(encoding)
+    quote = '"'.encode(encoding)
+    end = "}".encode(encoding)
+    body = around + named + KEY.encode(encoding) + quote + end + around
+    expected = around + named + MARK.encode(encoding) + quote + end + around
+    assert FINGERPRINT.scrub_unreadable(body) == expected
 
 
 @pytest.mark.parametrize("cut", range(60, 200))
