@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from stress.borrowed import run_ambiguous, run_machine
+from stress.borrowed import run_ambiguous, run_fuzz, run_machine
 from stress.commands import run_commands
 from stress.kills import run_kills
 from stress.outcome import Outcome, show, write
@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[Kind, float]] = {
     "commands": (run_commands, 2),
     "ambiguous": (run_ambiguous, 1.5),
     "machine": (run_machine, 1.5),
+    "fuzz": (run_fuzz, 1),
     "soak": (run_soak, 2),
 }
 

@@ -64,6 +64,25 @@ def run_machine(folder: Path, seed: int, goes_on: GoesOn, report: Report) -> Out
     return outcome
 
 
+def run_fuzz(folder: Path, seed: int, goes_on: GoesOn, report: Report) -> Outcome:
+    """Bytes of any kind through capture and silver; see the test-suite's `usage/fuzz.py`."""
+    from oai_usage_pipeline_tests.usage.fuzz import fuzz
+
+    del folder
+    outcome = Outcome("fuzz", "fuzzed inputs")
+    slowest, p99 = 0.0, 0.0
+    while goes_on(outcome.tried):
+        found = fuzz(INPUTS_A_PORTION, seed * 10_000 + outcome.tried // INPUTS_A_PORTION)
+        outcome.tried += found.inputs
+        outcome.tally.wrong += found.uncaught + found.wrong + found.slow
+        outcome.tally.leaked += found.leaks
+        outcome.tally.faults += [f"{what}: {body[:200]}" for what, body in found.failures[:5]]
+        slowest, p99 = max(slowest, found.max_ms), max(p99, found.p99_ms)
+        report(f"{outcome.tried:,} inputs, the slowest {slowest:.0f} ms")
+    outcome.details = {"p99 of the worst portion": f"{p99:.2f} ms", "slowest": f"{slowest:.0f} ms"}
+    return outcome
+
+
 def _log_nothing() -> None:
     """The faults are ours: each would be told."""
     logging.getLogger("oai_usage_pipeline").setLevel(logging.CRITICAL)
