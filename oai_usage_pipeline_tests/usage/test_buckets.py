@@ -64,6 +64,10 @@ def test_the_cache_takes_from_text_then_images_then_audio(cached: int, left: dic
 def test_a_part_beyond_its_whole_is_cut_to_it() -> None:
     assert buckets_of(input_tokens=10, cached_input_tokens=99) == {"input": 0, "cached_input": 10}
     assert buckets_of(output_tokens=10, audio_output_tokens=99) == {"output": 0, "audio_output": 10}
+    kinds = {"audio_input_tokens": 6, "image_input_tokens": 6}
+    assert buckets_of(input_tokens=10, **kinds) == {"input": 0, "audio_input": 6, "image_input": 4}
+    kinds = {"audio_output_tokens": 6, "image_output_tokens": 6}
+    assert buckets_of(output_tokens=10, **kinds) == {"output": 0, "audio_output": 6, "image_output": 4}
 
 
 def test_tokens_of_which_only_a_total_is_reported_are_unsplit() -> None:
@@ -75,6 +79,7 @@ def test_tokens_of_which_only_a_total_is_reported_are_unsplit() -> None:
 def test_a_total_that_the_output_makes_up_leaves_nothing_unsplit() -> None:
     assert buckets_of(output_tokens=5, total_tokens=5) == {"output": 5}
     assert buckets_of(output_tokens=5, total_tokens=4) == {"output": 5}
+    assert buckets_of(output_tokens=5, total_tokens=6) == {"output": 5, "unsplit": 1}
 
 
 def test_units_are_billed_only_where_no_tokens_are() -> None:
