@@ -64,7 +64,7 @@ def kept(
     ]
     unlike = _unlike(expected, derive(_with(rows, changed)))
     for at in unlike:
-        changed[at] = _frozen(values[at], rename, because)
+        changed[at] = _frozen(values[at], rename, because or (UNREADABLE if what == "redacted" else None))
     return _with(bronze, changed)
 
 

@@ -379,7 +379,9 @@ def test_the_shape_of_a_body_stays() -> None:
 
 def test_estimates_are_those_of_the_texts_that_are_gone() -> None:
     frame = landed(PLANTED["in a stream without usage"])
-    (row,) = derive(without_texts(frame)).to_dicts()
+    masked = without_texts(frame)
+    assert frozen_count(masked) == 0, "its body is kept, without the texts"
+    (row,) = derive(masked).to_dicts()
     assert row["reason"] == "stream_without_usage"
     assert row["estimated_input_tokens"] > 20
     assert row["estimated_output_tokens"] > 0
