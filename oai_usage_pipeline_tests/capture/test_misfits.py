@@ -1,6 +1,7 @@
 """A value that no column holds loses its event's columns, and nothing else: the batch is committed."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from oai_usage_pipeline.capture.source import Hub, HubEvent
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import OPENAI_EVENTS
 from oai_usage_pipeline.usage.derive import derive
+from oai_usage_pipeline.usage.envelope import open_envelope
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 from oai_usage_pipeline_tests.capture.list_source import FIRST_ENQUEUED_MS, event
 from oai_usage_pipeline_tests.usage.bodies import envelope
@@ -48,7 +50,7 @@ def with_odd(**changed: Any) -> list[tuple[Any, ...]]:
 @given(st.dictionaries(st.sampled_from(LANDED_COLUMNS[2:]), ODD, min_size=1))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_value_in_any_column_touches_the_other_rows(changed: dict[str, Any]) -> None:
-    frame = bronze_frame(HUB, with_odd(**changed))  # type: ignore[arg-type]  # that they are none is the point
+    frame = bronze_frame(HUB, with_odd(**changed))
     assert frame.schema == pl.Schema(OPENAI_EVENTS.schema)
     assert frame[[0, 2]].equals(bronze_frame(HUB, [GOOD[0], GOOD[2]]))
     odd = frame.row(1, named=True)
@@ -91,14 +93,13 @@ def test_a_misfit_keeps_what_it_was_without_its_key() -> None:
 def test_a_number_that_is_none_is_no_misfit_but_an_error() -> None:
     # Such a row would have no place, and be lost in silence.
     with pytest.raises(TypeError):
-        bronze_frame(HUB, with_odd(sequence_number="1"))  # type: ignore[arg-type]
+        bronze_frame(HUB, with_odd(sequence_number="1"))
 
 
 def test_an_event_longer_than_the_hub_takes_is_cut_and_not_opened() -> None:
     body = b'{"api-key": "%s", "x": "' % KEY.encode() + b"x" * LONGEST_EVENT + b'"}'
-    row = dict(
-        zip(LANDED_COLUMNS, land("0", HubEvent(0, "0", FIRST_ENQUEUED_MS, body), FINGERPRINT), strict=True)
-    )
+    values: Sequence[Any] = land("0", event(0, body), FINGERPRINT)
+    row = dict(zip(LANDED_COLUMNS, values, strict=True))
     assert (row["reason"], row["Request"]) == ("event_too_large", None)
     assert KEY.encode() not in row["body"]
     assert len(row["body"]) <= LONGEST_EVENT + len(MARK)
@@ -121,12 +122,11 @@ def test_the_longest_event_that_the_hub_takes_is_opened() -> None:
 
 
 def test_a_bug_that_one_event_reaches_loses_that_event_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = landing.open_envelope
 
     def failing(body: bytes) -> Any:
         if b"boom" in body:
             raise RecursionError
-        return opened(body)
+        return open_envelope(body)
 
     monkeypatch.setattr(landing, "open_envelope", failing)
     bodies = [envelope(), b'{"api-key": "%s", "x": "boom"}' % KEY.encode(), envelope()]

@@ -133,7 +133,8 @@ def _parsed(text: bytes | str) -> Any:
 
 def _changed(tree: Any, random: Random, donor: Any) -> Any:
     """The tree with one value within it changed, also within texts that are JSON or streams."""
-    holder, key = None, None
+    holder: Any = None
+    key: Any = None
     node = tree
     for _ in range(random.randrange(1, 9)):
         if not isinstance(node, dict | list) or not node:
