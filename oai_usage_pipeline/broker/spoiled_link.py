@@ -42,6 +42,7 @@ IDLE = ConnectionFailed(
 )
 TICKS = 20
 """How often a second a slow link sends."""
+EVERYTHING = 2**31
 
 
 class Wire(Protocol):
@@ -95,11 +96,10 @@ class SpoiledLink(ConsumerLink):
         return super()._at_end and not self._again
 
     def _read(self, room: int) -> list[Buffer]:
-        if self._rate:
-            room = min(room, max(1, self._rate // TICKS))
-            self._may_send_at = asyncio.get_running_loop().time() + room / self._rate
         found: list[Buffer] = []
-        while len(found) < room and self.attached and not self._is_silent and not self._at_end:
+        while (
+            len(found) < min(room, self._tick) and self.attached and not self._is_silent and not self._at_end
+        ):
             if not self._again:
                 for fault in self._misbehaviour.due(EVENTS, self._partition.id):
                     # What came before the fault goes out before it takes effect.
@@ -107,7 +107,14 @@ class SpoiledLink(ConsumerLink):
                     self._commit(fault)
                     room = min(room, self.credit, self.carrier.window)
             found += self._next()
+        if self._rate:
+            self._may_send_at = asyncio.get_running_loop().time() + len(found) / self._rate
         return found if self.attached else []
+
+    @property
+    def _tick(self) -> int:
+        """How many events a slow link sends at once."""
+        return max(1, self._rate // TICKS) if self._rate else EVERYTHING
 
     def _deliver_all(self, found: list[Buffer]) -> None:
         if found:

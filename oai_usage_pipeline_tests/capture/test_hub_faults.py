@@ -52,6 +52,7 @@ def hub(filled: HubUnderTest, tmp_path: Path) -> Iterator[HubUnderTest]:
         pytest.param(["reset:at=300,partition=0"], 0, id="reset-in-mid-frame"),
         pytest.param(["expired:at=300,partition=0"], 0, id="token-expired-in-mid-run"),
         pytest.param(["slow:rate=600"], 0, id="throttled"),
+        pytest.param(["slow:rate=80,every=0,partition=0"], 0, id="a-trickle-below-what-the-sdk-waits-for"),
         pytest.param(["duplicates:at=10,count=50,partition=0"], 50, id="duplicates"),
         pytest.param(["replay:at=500,back=400,partition=0"], 400, id="replay-from-an-older-position"),
         pytest.param(["grow:to=8,on=events,at=100,partition=0"], 0, id="partitions-added-while-reading"),
@@ -99,6 +100,14 @@ def test_what_doesnt_pass_stops_its_partition_only_and_the_next_run_goes_on(
     hub.assert_consistent()
     hub.behave()
     hub.assert_all_is_captured(hub.capture())
+
+
+def test_the_same_event_again_and_again_is_no_progress(hub: HubUnderTest) -> None:
+    hub.behave("replay:back=1000,every=1,partition=0", "slow:rate=500,every=1,partition=0")
+    captured = hub.capture(silence_seconds=8.0)
+    assert "events after 0 but sent none for 24 s" in str(captured.partitions["0"].error)
+    assert hub.landed(captured.incarnation)["0"] == hub.sent["0"][:1]
+    hub.assert_consistent()
 
 
 @pytest.mark.parametrize("place", ["connect", "$cbs", "$management"])
