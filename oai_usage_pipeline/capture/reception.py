@@ -128,8 +128,13 @@ def _body(event: EventData) -> bytes:
         return b"".join(cast(Iterable[bytes], event.body))
     is_value = event.body_type is AmqpMessageBodyType.VALUE
     body = event.body if is_value else list(cast(Iterable[object], event.body))
-    return body if isinstance(body, bytes) else json.dumps(body, default=_text).encode()
+    return body if isinstance(body, bytes) else json.dumps(_plain(body), default=str).encode()
 
 
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def _plain(value: object) -> object:
+    """The value as JSON takes it: AMQP's maps may have bytes or lists for keys."""
+    if isinstance(value, dict):
+        return {str(_plain(name)): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
