@@ -226,7 +226,7 @@ def fail(lived: Scene) -> None:
 
 
 def fail_at_the_store(lived: Scene) -> None:
-    """Nobody listens there: the client quotes the address that it asked, with the signature in it."""
+    """Nobody listens there, and the client says what it asked for."""
     address = {"azure_storage_account_name": "contoso", "allow_http": "true", "retry_timeout": "0s"}
     address["azure_storage_endpoint"] = f"http://127.0.0.1:{free_port()}"
     signed = f"sv=2024-01-01&sp=r&sig={STORE_SIGNATURE.replace('=', '%3D')}"
