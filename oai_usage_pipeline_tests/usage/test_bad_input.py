@@ -5,17 +5,20 @@ reason, where the table says.
 
 | class    | its members, each with its reason                                                        |
 |----------|------------------------------------------------------------------------------------------|
-| Bytes    | test_envelope `UNREADABLE`; cuts in test_derive, shapes/                        |
+| Bytes    | test_envelope `UNREADABLE`; cuts in test_derive, shapes/; ../capture/test_amqp_bodies     |
 | JSON     | test_envelope `UNREADABLE`, test_metering (doubled fields, depth, digits), test_estimates |
 | Counts   | test_metering, test_streams, shapes/test_policy, test_simple_shapes, test_diagnostics    |
 | Bodies   | test_metering, test_streams, test_units, test_endings, test_stored_objects, test_corpus  |
 | Envelope | test_event_times `READABLE`, `REPLACED`; test_fingerprint, test_calls, ../test_canary    |
+| Values   | ../capture/test_misfits: what no column holds, and events longer than a hub takes         |
+| Times    | test_limits: the slowest inputs that are known, each within two seconds                   |
 | Names    | `NAMES` below, in every column that takes one                                            |
 """
 
 import base64
 import gzip
 import json
+import zlib
 from typing import Any
 
 import polars as pl
@@ -45,6 +48,8 @@ from oai_usage_pipeline_tests.usage.shapes.events import (
 )
 
 GOOD = envelope()
+FORM = '--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n\xff\xfb\x90\r\n--b--'
+COUNTED = chunk(USAGE, choices="[]") + DONE
 
 
 def status_of(body: bytes) -> tuple[str, str | None]:
@@ -56,7 +61,7 @@ def status_of(body: bytes) -> tuple[str, str | None]:
     first, *rows, last = silver.to_dicts()
     assert (first["status"], last["status"]) == ("metered", "metered")
     assert rows[0]["status"] in STATUSES
-    assert rows[0]["status"] == "metered" or rows[0]["reason"]
+    assert rows[0]["status"] in ("metered", "unit_billed") or rows[0]["reason"]
     return rows[0]["status"], rows[0]["reason"]
 
 
@@ -88,7 +93,33 @@ BYTES: dict[str, tuple[bytes, str]] = {
     "gzip": (gzip.compress(GOOD), "rejected"),
     "a compression bomb": (gzip.compress(b"0" * 20_000_000), "rejected"),
     "base64": (base64.b64encode(GOOD), "rejected"),
+    "a compression bomb in base64": (base64.b64encode(gzip.compress(b"0" * 20_000_000)), "rejected"),
+    "deflate": (zlib.compress(GOOD), "rejected"),
+    "records that were cut": (json.dumps(EVENTS["llm_log"]).encode()[:-9], "unmetered"),
+    "records of another service": (b'{"records": [{"category": "AuditLogs"}]}', "rejected"),
+    "records that are none": (b'{"records": [null, 1, "x", [], {}]}', "rejected"),
+    "records within records": (b'{"records": [%s]}' % json.dumps(EVENTS["llm_log"]).encode(), "rejected"),
+    "an array of nothing but arrays": (b"[[], [[]], {}]", "rejected"),
+    "an array with one event": (b"[1, " + GOOD + b"]", "rejected"),
+    "a form": (
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n\xff\xfb\x90\r\n--b--',
+        "rejected",
+    ),
+    "sound": (b"RIFF\x24\x08\x00\x00WAVEfmt \x10\x00" + bytes(range(256)) * 20, "rejected"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(255, -1, -1)) * 20, "rejected"),
 }
+
+
+@pytest.mark.parametrize("at", range(200 * 1024 - 12, 200 * 1024))
+def test_a_cut_at_the_gateways_limit_is_a_call_wherever_it_falls(at: int) -> None:
+    text = json.dumps(
+        {"messages": [{"role": "user", "content": "\u00e9\u4e2d\U0001f600" * 30_000}]}, ensure_ascii=False
+    )
+    body = json.dumps(json.loads(envelope()) | {"Request": text}, ensure_ascii=False).encode()
+    status, reason = status_of(body[:at])
+    assert (status, reason) == ("unmetered", "truncated")
+
+
 DEEP = {depth: "[" * depth + "]" * depth for depth in (300, 1_100, 100_000)}
 JSON: dict[str, tuple[bytes, str]] = {
     **{
@@ -142,7 +173,7 @@ def test_raw_bytes_are_kept_but_for_their_keys() -> None:
     for body, status in (*BYTES.values(), *JSON.values()):
         kept = landed(body)
         if kept["reason"] is not None:
-            assert status == "rejected"
+            assert status == "rejected" or kept["reason"] == "envelope_truncated"
             assert kept["body"] == KEYS.scrub_unreadable(body)
 
 
@@ -174,9 +205,51 @@ BODIES: dict[str, tuple[Any, str, str | None]] = {
     "no usage": (chat(None), "unmetered", "usage_missing"),
     "usage null": (chat("null"), "unmetered", "usage_missing"),
     "usage an empty object": (chat("{}"), "unmetered", "usage_without_tokens"),
+    "an error inside a list": ('[{"error": {"code": "x1"}}]', "rejected", "response_not_object"),
+    "a stream": (chunk() + chunk(USAGE, choices="[]") + DONE, "metered", None),
+    "a stream without usage": (chunk() + DONE, "unmetered", "stream_without_usage"),
+    "a stream cut in a chunk": ((chunk() * 2)[:-40], "unmetered", "stream_cut_off"),
+    "a stream without its end": (chunk() + chunk(USAGE, choices="[]"), "metered", "stream_cut_off"),
+    "a stream with CRLF": ((chunk() + COUNTED).replace("\n", "\r\n"), "metered", None),
+    "a stream with comments": (": ping\n\n" + chunk() + ": \n" + COUNTED, "metered", None),
+    "a stream of lines": (
+        chunk() + chunk(USAGE, choices="[]").replace(", ", ",\ndata: ") + DONE,
+        "metered",
+        None,
+    ),
+    "a stream that counts twice": (chunk(USAGE) + chunk(USAGE, choices="[]") + DONE, "metered", None),
+    "sound": ("ID3\x03\x00\ufffd\ufffd\x90\x00", "rejected", "response_not_json"),
+    "a form": (
+        '--b\r\nContent-Disposition: form-data; name="x"\r\n\r\nx\r\n--b--',
+        "rejected",
+        "response_not_json",
+    ),
     "a picture": ("\ufffdPNG\r\n\x1a\n\x00", "rejected", "response_not_json"),
     "plain text": ("Bad gateway", "rejected", "response_not_json"),
 }
+
+
+KINDS: dict[str, tuple[str, str]] = {
+    "embeddings": (
+        '{"object": "list", "data": [], "model": "m", "usage": {"prompt_tokens": 8, "total_tokens": 8}}',
+        "metered",
+    ),
+    "responses": (
+        '{"object": "response", "status": "completed", "usage": {"input_tokens": 3, "output_tokens": 4}}',
+        "metered",
+    ),
+    "images": ('{"created": 1777633200, "data": [{"b64_json": ""}]}', "unit_billed"),
+    "audio": ('{"text": "Hi", "usage": {"type": "duration", "seconds": 3}}', "unit_billed"),
+    "moderations": ('{"id": "modr-1", "model": "m", "results": [{"flagged": false}]}', "unmetered"),
+    "batch": ('{"object": "batch", "id": "b", "status": "in_progress"}', "pending"),
+}
+
+
+@pytest.mark.parametrize(("response", "status"), KINDS.values(), ids=KINDS)
+def test_every_kind_of_answer_has_its_status_also_when_it_is_cut(response: str, status: str) -> None:
+    assert status_of(event(Response=response))[0] == status
+    for cut in range(1, len(response), 7):
+        assert status_of(event(Response=response[:-cut]))[0] in ("unmetered", "rejected")
 
 
 @pytest.mark.parametrize(("response", "status", "reason"), BODIES.values(), ids=BODIES)
