@@ -50,9 +50,11 @@ def _holes(lake: Lake, hub: Hub, partition_id: str) -> list[tuple[int, int]]:
         & (pl.col("incarnation") == hub.incarnation)
         & (pl.col("partition_id") == partition_id)
     )
-    numbers = lake.existing(OPENAI_EVENTS).scan().filter(of_partition).select(number.unique().sort())
+    table = lake.existing(OPENAI_EVENTS)
+    table.refuse_cut_files()
+    numbers = table.scan().filter(of_partition).select(number.unique().sort())
     jumps = numbers.select((number.shift(1) + 1).alias("first"), (number - 1).alias("last"))
-    return list(jumps.filter(pl.col("first") <= pl.col("last")).collect().iter_rows())
+    return list(table.read(jumps.filter(pl.col("first") <= pl.col("last"))).iter_rows())
 
 
 def _without(hole: tuple[int, int], given_up: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -97,14 +97,16 @@ def _enqueued(
 ) -> pl.Series:
     """The times of a partition's events `first` to `last` in bronze, each event once."""
     try:
-        rows = lake.existing(OPENAI_EVENTS).scan()
+        table = lake.existing(OPENAI_EVENTS)
     except NoTable:
         return OPENAI_EVENTS.empty()["enqueued_at"]
+    table.refuse_cut_files()
     # Numbers and partitions have statistics: few files are opened.
-    found = rows.filter(
+    found = table.scan().filter(
         pl.col("sequence_number").is_between(first, last),
         pl.col("partition_id") == partition_id,
         pl.col("event_hub") == event_hub,
         pl.col("incarnation") == incarnation,
     )
-    return found.select("sequence_number", "enqueued_at").collect().unique("sequence_number")["enqueued_at"]
+    rows = table.read(found.select("sequence_number", "enqueued_at"))
+    return rows.unique("sequence_number")["enqueued_at"]

@@ -161,7 +161,8 @@ def _rows(gaps: list[Gap]) -> pl.DataFrame:
 
 
 def _gaps(table: LakeTable) -> list[Gap]:
-    rows = table.scan().select(*Gap.__dataclass_fields__).collect()
+    table.refuse_cut_files()
+    rows = table.read(table.scan().select(*Gap.__dataclass_fields__))
     return sorted((Gap(**row) for row in rows.iter_rows(named=True)), key=_place)
 
 

@@ -32,7 +32,8 @@ def check_pepper(
     """
     for _ in range(ATTEMPTS):
         table = lake.table(KEY_PEPPERS)
-        rows = table.scan().select("pepper_version", "check_value").collect()
+        table.refuse_cut_files()
+        rows = table.read(table.scan().select("pepper_version", "check_value"))
         known: dict[int, str] = dict(rows.iter_rows())
         _refuse(known, fingerprint)
         if fingerprint.version in known:

@@ -50,7 +50,8 @@ class Rotations:
     def _append(self, pairs: set[tuple[str, str]]) -> int:
         for _ in range(ATTEMPTS):
             table = self._lake.table(KEY_ROTATIONS)
-            known = set(table.scan().select(_PAIR).collect().iter_rows())
+            table.refuse_cut_files()
+            known = set(table.read(table.scan().select(_PAIR)).iter_rows())
             new = sorted(pairs - known)
             if not new:
                 return 0

@@ -37,10 +37,11 @@ class IncompleteHours:
     def read(cls, lake: Lake) -> "IncompleteHours":
         """As the gaps are recorded now; none where none ever was."""
         try:
-            gaps = lake.existing(CAPTURE_GAPS).scan().collect()
+            table = lake.existing(CAPTURE_GAPS)
         except NoTable:
             return cls(())
-        return cls.of(gaps.iter_rows(named=True))
+        table.refuse_cut_files()
+        return cls.of(table.read(table.scan()).iter_rows(named=True))
 
     @classmethod
     def of(cls, gaps: Iterable[Mapping[str, Any]]) -> "IncompleteHours":
