@@ -38,8 +38,13 @@ class PartitionBacklog:
 
     @property
     def after(self) -> int:
-        """Where reading goes on; a partition never captured begins with the first event held."""
-        return self.bounds.first - 1 if self.position is None else self.position
+        """Where reading goes on; a partition never captured begins with the first event held.
+
+        Unless events expired while a first capture began: then with those, which are on record as a gap.
+        """
+        if self.position is not None:
+            return self.position
+        return min([self.bounds.first, *(each.range[0] for each in self.recorded)]) - 1
 
     @property
     def event_count(self) -> int:
@@ -62,9 +67,7 @@ class PartitionBacklog:
     @cached_property
     def gap(self) -> SourceGap | None:
         """What stops the partition: events expired before they were captured, or the hub lost some."""
-        if self.position is None:
-            return None
-        if self.bounds.last < self.position:
+        if self.position is not None and self.bounds.last < self.position:
             return SourceGap(
                 f"{self.hub.event_hub} partition {self.partition_id}: event {self.position} is committed, "
                 f"but the hub's last is {self.bounds.last} (hub created {self.hub.incarnation}). The hub has "
@@ -73,9 +76,7 @@ class PartitionBacklog:
                 "support what happened to the hub; to go on, make a new hub and send the logs there: its "
                 "numbers start anew"
             )
-        if self.bounds.first <= self.position + 1:
-            return None
-        return gap(self.hub, self.partition_id, self.position, self.bounds.first, self.acknowledged)
+        return gap(self.hub, self.partition_id, self.after, self.bounds.first, self.acknowledged)
 
     @property
     def has_news(self) -> bool:

@@ -361,7 +361,7 @@ def test_a_run_that_dies_on_its_way_over_an_acknowledged_gap_is_taken_up_again(
     assert_sound(lake)
 
 
-def test_events_that_expire_while_the_first_capture_begins_stay_on_record(
+def test_events_that_expire_while_the_first_capture_begins_stop_it_until_they_are_given_up(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = hub({"0": 20})
@@ -370,7 +370,24 @@ def test_events_that_expire_while_the_first_capture_begins_stay_on_record(
         patched.setattr(source, "bounds", held_at_first.__getitem__)
         source.partitions["0"] = [event(number) for number in range(10, 30)]
         run(source, lake)
-    assert run(source, lake).errors == []
     [gap] = gaps_of(lake)
     assert (gap.range, gap.after_at, gap.is_open) == ((0, 9), None, True)
-    assert numbers(lake) == list(range(10, 30))
+    # More expires: the next run stops, too, and what is on record grows.
+    del source.partitions["0"][:2]
+    captured = run(source, lake)
+    assert "events 0 to 11 are missing" in str(captured.errors[0])
+    assert captured.event_count == 0
+    assert [each.has_news for each in backlog(source, lake)] == [False]
+    assert ranges(lake) == [(0, 11, True)]
+    acknowledge(source, lake, 0, 11)
+    assert run(source, lake).errors == []
+    assert numbers(lake) == list(range(12, 30))
+    assert_sound(lake)
+
+
+def test_a_first_capture_that_was_stopped_takes_the_events_that_come_after_all(lake: Lake) -> None:
+    source = hub({"0": 20})
+    record_gap(lake, source.describe(), "0", 0, 9, None, None, NOW)
+    assert run(source, lake).errors == []
+    assert numbers(lake) == list(range(20))
+    assert gaps_of(lake) == []
