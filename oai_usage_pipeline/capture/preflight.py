@@ -21,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from oai_usage_pipeline.capture.backlog import PartitionBacklog
+from oai_usage_pipeline.capture.beginning import refuse_lost_table
 from oai_usage_pipeline.capture.contents import contents_of, size, spans
 from oai_usage_pipeline.capture.gaps import Gap
 from oai_usage_pipeline.capture.source import Hub
@@ -72,9 +73,10 @@ class Tip:
 def preflight(lake: Lake, found: Sequence[PartitionBacklog], now: datetime) -> str | None:
     """Look at bronze before it is written; returns what is wrong with our clock, if anything.
 
-    Raises LakeDamaged when bronze contradicts itself in any partition of `found`: nothing at all must be
-    written then. Raises LakeUnavailable when it can't be read.
+    Raises LakeDamaged when bronze contradicts itself in any partition of `found`, or was lost: nothing at all
+    must be written then. Raises LakeUnavailable when it can't be read.
     """
+    refuse_lost_table(lake)
     try:
         table = lake.existing(OPENAI_EVENTS)
     except NoTable:

@@ -13,6 +13,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
+from oai_usage_pipeline.capture.beginning import refuse_lost_table
 from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
@@ -37,7 +38,8 @@ def run_until_idle(
     after everything else was done, when a reference file is wrong.
     """
     work = _Work(build_definitions(resource_overrides={"pipeline": pipeline}), instance, pipeline, report)
-    # A lake that can't be written is better found before the hub is asked for anything.
+    # A lake that can't be written or has lost its events: better found before the hub is asked for anything.
+    refuse_lost_table(pipeline.lake())
     pipeline.lake().table(OPENAI_EVENTS)
     wrong_files = work.land_reference()
     heads = {each.partition_id: each.bounds.last for each in _backlog(pipeline)}

@@ -1,7 +1,7 @@
 """Whole passes through Dagster on the embedded default: the real hub protocol, Delta and Dagster."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import pytest
 from oai_usage_pipeline.audit.invariants import verify
 from oai_usage_pipeline.capture.event_hub import EventHubSource
 from oai_usage_pipeline.definitions import build_definitions
-from oai_usage_pipeline.errors import SourceUnavailable
+from oai_usage_pipeline.errors import LakeDamaged, SourceUnavailable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.days import live_days, range_tags
 from oai_usage_pipeline.orchestration.passes import PassFailed
 from oai_usage_pipeline.orchestration.sensors import all_stale_days
+from oai_usage_pipeline.tables import USAGE_EVENTS
 from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
 
 
@@ -41,6 +42,14 @@ def test_events_become_gold_that_equals_the_ledger_and_again_after_more_traffic(
     lake.run()
     assert_gold_is_the_ledger(lake, 1000)
     assert lake.run() == 0
+
+
+def test_a_lake_that_lost_its_events_is_left_as_it_is(lake: EmbeddedLake) -> None:
+    row = USAGE_EVENTS.empty().clear(1).with_columns(enqueued_date=date(2026, 3, 10))
+    lake.pipeline.lake().table(USAGE_EVENTS).append(row, {})
+    with pytest.raises(LakeDamaged, match="usage_events has 1 rows"):
+        lake.run()
+    assert [each.name for each in lake.stack.lake.iterdir()] == [USAGE_EVENTS.name]
 
 
 def test_an_independent_reader_sums_the_same_tokens_from_gold(lake: EmbeddedLake) -> None:

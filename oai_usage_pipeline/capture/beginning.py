@@ -1,0 +1,52 @@
+"""Whether a lake without events is a new one, or one whose table of events was lost.
+
+Belongs here: that one question, asked before anything makes the table. What a table that is there says of
+itself is for `preflight`.
+
+Begun anew, bronze would hold what the hub still has and nothing older, and silver, gold and charges would
+follow it: usage gone without a word.
+"""
+
+from collections.abc import Iterator
+
+from oai_usage_pipeline.capture.gaps import gaps_of
+from oai_usage_pipeline.errors import LakeDamaged, NoTable
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.tables import CAPTURE_GAPS, OPENAI_EVENTS, USAGE_EVENTS
+
+
+def refuse_lost_table(lake: Lake) -> None:
+    """Raise LakeDamaged where other tables tell of events, and bronze isn't there or never had a row.
+
+    Makes nothing. Raises LakeUnavailable when the lake can't be read.
+    """
+    # Bronze once more afterwards: at a first start, another capture may have begun it meanwhile.
+    if _has_begun(lake) or not (witnesses := list(_witnesses(lake))) or _has_begun(lake):
+        return
+    raise LakeDamaged(
+        f"{OPENAI_EVENTS.name} is not there, or is empty and new, at {lake.uri(OPENAI_EVENTS)}, but "
+        f"{' and '.join(witnesses)}: events were captured, and their table was moved, deleted or made anew. "
+        "Nothing is captured: begun anew, all that the hub has let go since would be missing, from usage and "
+        "charges too. Bring the folder back from a backup, in place of an empty one. To begin anew on "
+        "purpose, set OAI_USAGE_LAKE_URI to another place, or remove the other tables of the lake as well"
+    )
+
+
+def _has_begun(lake: Lake) -> bool:
+    """Whether anything was committed to bronze after it was made."""
+    try:
+        return lake.existing(OPENAI_EVENTS).version > 0
+    except NoTable:
+        return False
+
+
+def _witnesses(lake: Lake) -> Iterator[str]:
+    """Each table that could say so only after events had been captured, and what it says."""
+    try:
+        if count := lake.existing(USAGE_EVENTS).row_count():
+            yield f"{USAGE_EVENTS.name} has {count:,} rows"
+    except NoTable:
+        pass
+    # Without an event before it, a gap may have been found before the first event was captured.
+    if count := sum(each.after_at is not None for each in gaps_of(lake)):
+        yield f"{CAPTURE_GAPS.name} has {count:,} gaps that follow a captured event"
