@@ -40,13 +40,14 @@ def scrub_key_fields(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
 
     The time is bounded by a small multiple of the length, whatever the bytes.
     """
-    body = _scrub(body, fingerprint)
+    keys: dict[bytes, bytes] = {}
+    body = _scrub(body, fingerprint, keys)
     if body.count(0) < SHORTEST_CREDENTIAL:
         return body
     # UTF-16, of either order: one begins at an even byte and the other at an odd one, as far as keys go.
     for start in (0, 1):
-        body = body[:start] + _scrub_utf16(body[start:], fingerprint)
-    return body
+        body = body[:start] + _scrub_utf16(body[start:], fingerprint, keys)
+    return _without_keys(body, keys)
 
 
 def scrub_texts(texts: Sequence[str | None], fingerprint: Callable[[str], str]) -> list[str | None]:
@@ -86,9 +87,9 @@ def _escaped(key: str) -> set[str]:
     return forms
 
 
-def _scrub(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
+def _scrub(body: bytes, fingerprint: Callable[[str], str], keys: dict[bytes, bytes]) -> bytes:
+    """The bytes without the keys that they name and without `keys`, to which it adds them."""
     replaced: list[bytes] = []
-    keys: dict[bytes, bytes] = {}
     done = 0
     for start, end, escapes, quote in key_values(body):
         raw = body[start:end]
@@ -98,10 +99,11 @@ def _scrub(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
         done = end
         if len(key) >= SHORTEST_CREDENTIAL and mark != raw:
             forms = (form.encode("utf-8", "replace") for form in searched_forms(key))
-            keys |= dict.fromkeys((raw, *forms), mark)
+            keys.update(dict.fromkeys((raw, *forms), mark))
     found: dict[str, str] = {}
     scrubbed = without_credentials(b"".join((*replaced, body[done:])), _noting(found, fingerprint))
-    return _without_keys(scrubbed, keys | {key.encode(): mark.encode() for key, mark in found.items()})
+    keys.update((key.encode(), mark.encode()) for key, mark in found.items())
+    return _without_keys(scrubbed, keys)
 
 
 def _noting(found: dict[str, str], fingerprint: Callable[[str], str]) -> Callable[[str], str]:
@@ -169,11 +171,11 @@ def _without_cut_key(body: bytes, key: bytes, mark: bytes) -> bytes:
     return body
 
 
-def _scrub_utf16(body: bytes, fingerprint: Callable[[str], str]) -> bytes:
+def _scrub_utf16(body: bytes, fingerprint: Callable[[str], str], keys: dict[bytes, bytes]) -> bytes:
     """The bytes scrubbed as UTF-16; what is none comes back as it was."""
     whole = len(body) & ~1
     text = body[:whole].decode("utf-16-le", "surrogatepass").encode("utf-8", "surrogatepass")
-    scrubbed = _scrub(text, fingerprint)
+    scrubbed = _scrub(text, fingerprint, keys)
     if scrubbed == text:
         return body
     return scrubbed.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass") + body[whole:]

@@ -384,6 +384,13 @@ def test_keys_are_found_where_bytes_of_two_encodings_stand_in_one_event(
         assert scrubbed.replace(b"\x00", b"").count(MARK.encode()) == 4
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_key_named_in_one_encoding_is_found_in_the_other(encoding: str) -> None:
+    named = f'"api-key": "{KEY}" '
+    for body in (named.encode() + KEY.encode(encoding), named.encode(encoding) + KEY.encode()):
+        assert FINGERPRINT.scrub_unreadable(body).replace(b"\x00", b"").count(MARK.encode()) == 2
+
+
 @given(st.binary(max_size=64), st.sampled_from(["utf-16-le", "utf-16-be"]))
 def test_bytes_around_a_key_in_utf_16_stay_what_they_are(around: bytes, encoding: str) -> None:
     named = '"api-key":"'.encode(encoding)
