@@ -156,6 +156,11 @@ class Settings(BaseSettings):
         return _host(_parts(self.connection_string or "")["endpoint"])
 
     @property
+    def event_hub(self) -> str:
+        """The hub as the tables name it: "namespace/hub"."""
+        return f"{self.namespace}/{self.event_hub_name}"
+
+    @property
     def pepper(self) -> bytes:
         """The pepper in use; the local broker's is public, as its keys are made up."""
         secret = self.key_pepper.get_secret_value() if self.key_pepper else LOCAL_PEPPER

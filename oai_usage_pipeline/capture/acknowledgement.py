@@ -10,16 +10,25 @@ from datetime import datetime
 
 from oai_usage_pipeline.capture.gap_notes import first_held
 from oai_usage_pipeline.capture.gaps import Gap, gaps_of, rewrite
-from oai_usage_pipeline.capture.source import Hub, Source
+from oai_usage_pipeline.capture.source import Source
 from oai_usage_pipeline.errors import ConfigurationError
 from oai_usage_pipeline.lake.lake import Lake
 
 
 def acknowledge_gap(
-    source: Source, lake: Lake, partition_id: str, first: int, last: int, by: str, why: str, now: datetime
+    source: Source,
+    lake: Lake,
+    partition_id: str,
+    first: int,
+    last: int,
+    by: str,
+    why: str,
+    now: datetime,
+    other_hub: str | None = None,
 ) -> Gap:
     """Acknowledge the open gap `first` to `last` of the hub's partition; returns it as it is recorded then.
 
+    `other_hub` ("namespace/hub") is the gap's hub where that isn't the source's, which is not asked then.
     Raises ConfigurationError for what isn't on record exactly so, is acknowledged already, or can still
     be had from the hub; SourceUnavailable when the hub can't be asked. After a crash, call it again.
     """
@@ -27,14 +36,16 @@ def acknowledge_gap(
         raise ConfigurationError("It must be said who goes on without these events: --by is empty")
     if not why.strip():
         raise ConfigurationError("It must be said why these events are given up: --why is empty")
-    hub = source.describe()
-    wanted = _wanted(gaps_of(lake), hub, partition_id, first, last)
-    if wanted.incarnation == hub.incarnation:
-        # Of a former life of the hub, nothing can be had.
+    hub = source.describe() if other_hub is None else None
+    event_hub = other_hub if hub is None else hub.event_hub
+    wanted = _wanted(gaps_of(lake), event_hub, partition_id, first, last)
+    if hub is not None and wanted.incarnation == hub.incarnation:
+        # Of another hub or a former life of this one, nothing can be had here.
         _refuse_what_can_be_had(source, wanted)
 
     def is_ours(gap: Gap) -> bool:
-        return (gap.partition_id, gap.range, gap.acknowledged_at, gap.acknowledged_by) == (
+        return (gap.event_hub, gap.partition_id, gap.range, gap.acknowledged_at, gap.acknowledged_by) == (
+            event_hub,
             partition_id,
             (first, last),
             now,
@@ -45,17 +56,17 @@ def acknowledge_gap(
         if any(is_ours(each) for each in gaps):
             # Our own commit, whose outcome was unknown.
             return gaps
-        again = _wanted(gaps, hub, partition_id, first, last)
+        again = _wanted(gaps, event_hub, partition_id, first, last)
         done = replace(again, acknowledged_at=now, acknowledged_by=by, reason=why)
         return [done if each == again else each for each in gaps]
 
     return next(each for each in rewrite(lake, with_it) if is_ours(each))
 
 
-def _wanted(gaps: Sequence[Gap], hub: Hub, partition_id: str, first: int, last: int) -> Gap:
-    """The open gap of these numbers, of the hub's present life first."""
-    own = [each for each in gaps if (each.event_hub, each.partition_id) == (hub.event_hub, partition_id)]
-    own.sort(key=lambda each: each.incarnation != hub.incarnation)
+def _wanted(gaps: Sequence[Gap], event_hub: str | None, partition_id: str, first: int, last: int) -> Gap:
+    """The open gap of these numbers, of the hub's newest life first."""
+    own = [each for each in gaps if (each.event_hub, each.partition_id) == (event_hub, partition_id)]
+    own.sort(key=lambda each: each.incarnation, reverse=True)
     same = [each for each in own if each.range == (first, last)]
     if found := [each for each in same if each.is_open]:
         return found[0]
@@ -63,7 +74,7 @@ def _wanted(gaps: Sequence[Gap], hub: Hub, partition_id: str, first: int, last: 
         raise ConfigurationError(f"It is acknowledged already: {same[0]}")
     open_ones = [str(each) for each in gaps if each.is_open]
     raise ConfigurationError(
-        f"{hub.event_hub} partition {partition_id} has no open gap {first} to {last}. "
+        f"{event_hub} partition {partition_id} has no open gap {first} to {last}. "
         + ("Open are:\n" + "\n".join(open_ones) if open_ones else "None is open: see `oai-usage gaps`")
     )
 
@@ -74,5 +85,6 @@ def _refuse_what_can_be_had(source: Source, gap: Gap) -> None:
     if held is not None and held.sequence_number <= last:
         raise ConfigurationError(
             f"The hub still has event {held.sequence_number} of partition {gap.partition_id}: nothing is "
-            "given up that can be had. Capture goes on with it by itself (`oai-usage run --until-idle`)"
+            "given up that can be had. Run a pass (`oai-usage run --until-idle`); what is still missing then "
+            "is recorded anew, smaller, and can be acknowledged"
         )

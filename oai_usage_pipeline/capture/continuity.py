@@ -35,7 +35,7 @@ def gap(hub: Hub, partition_id: str, last: int, number: int, acknowledged: Range
     lost = missing(last, number, acknowledged)
     if not lost:
         return None
-    ways = " and ".join(f"`{acknowledging(partition_id, first, end)}`" for first, end in lost)
+    ways = " and ".join(f"`{acknowledging(hub.event_hub, partition_id, first, end)}`" for first, end in lost)
     return SourceGap(
         f"{hub.event_hub} partition {partition_id}: events {_listed(lost)} are missing (hub created "
         f"{hub.incarnation}). Nothing after them is captured in this partition; the others go on. Keep what "
@@ -53,11 +53,11 @@ def out_of_order(hub: Hub, partition_id: str, last: int, number: int) -> SourceG
     )
 
 
-def acknowledging(partition_id: str, first: int, last: int) -> str:
+def acknowledging(event_hub: str, partition_id: str, first: int, last: int) -> str:
     """The command by which a person goes on without these events."""
     return (
         f"oai-usage gaps acknowledge --partition {partition_id} --first {first} --last {last} "
-        "--by WHO --why WHY"
+        f"--hub {event_hub} --by WHO --why WHY"
     )
 
 

@@ -80,7 +80,8 @@ class Gap:
             f"{self.before_at:%Y-%m-%d %H:%M:%S} UTC"
         )
         if self.acknowledged_at is None:
-            return f"{what}; nobody has acknowledged it: `{acknowledging(self.partition_id, first, last)}`"
+            command = acknowledging(self.event_hub, self.partition_id, first, last)
+            return f"{what}; nobody has acknowledged it: `{command}`"
         return (
             f"{what}; acknowledged by {self.acknowledged_by} at {self.acknowledged_at:%Y-%m-%d %H:%M} UTC: "
             f"{self.reason}"

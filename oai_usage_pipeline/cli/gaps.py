@@ -5,7 +5,7 @@ Belongs here: options and how the record looks. What may be acknowledged is for 
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -60,16 +60,19 @@ def command(context: click.Context, as_json: bool) -> None:
 @click.option("--partition", required=True, help="Partition of the hub.")
 @click.option("--first", type=int, required=True, help="Number of the first missing event.")
 @click.option("--last", type=int, required=True, help="Number of the last missing event.")
+@click.option("--hub", help="Hub of the gap as namespace/hub; without it, the configured one.")
 @click.option("--by", required=True, help="Who goes on without these events: kept in capture_gaps.")
 @click.option("--why", required=True, help="Why they are given up: kept in capture_gaps.")
-def acknowledge(partition: str, first: int, last: int, by: str, why: str) -> None:
+def acknowledge(partition: str, first: int, last: int, hub: str | None, by: str, why: str) -> None:
     """Let capture go on past events that the hub no longer has; the days concerned stay marked."""
-    from oai_usage_pipeline.capture.acknowledgement import acknowledge_gap
+    from oai_usage_pipeline.orchestration import gaps
+    from oai_usage_pipeline.orchestration.instance import dagster_instance
     from oai_usage_pipeline.orchestration.resources import Pipeline
 
-    pipeline = Pipeline()
-    with pipeline.source() as source:
-        done = acknowledge_gap(source, pipeline.lake(), partition, first, last, by, why, datetime.now(UTC))
+    # First: when Dagster's storage can't be opened, nothing is acknowledged that it doesn't show.
+    with dagster_instance() as instance:
+        done, event = gaps.acknowledge(Pipeline(), hub, partition, first, last, by, why)
+        instance.report_runless_asset_event(event)
     click.echo(plain(str(done)))
     click.echo("The next pass goes on after them; `oai-usage run --until-idle` makes one.")
 

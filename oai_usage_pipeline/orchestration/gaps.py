@@ -35,9 +35,24 @@ def gaps_recorded(gaps: Sequence[Gap]) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(capture_gaps.key, metadata=gaps_state(gaps))
 
 
+def acknowledge(
+    pipeline: Pipeline, event_hub: str | None, partition_id: str, first: int, last: int, by: str, why: str
+) -> tuple[Gap, dg.AssetMaterialization]:
+    """See `acknowledge_gap`; also returns the event to log. No hub, or the configured one, is asked."""
+    is_configured = not event_hub or event_hub.casefold() == pipeline.settings().event_hub.casefold()
+    other_hub = None if is_configured else event_hub
+    lake = pipeline.lake()
+    with pipeline.source() as source:
+        done = acknowledge_gap(
+            source, lake, partition_id, first, last, by, why, datetime.now(UTC), other_hub=other_hub
+        )
+    return done, gaps_recorded(gaps_of(lake))
+
+
 class AcknowledgeConfig(dg.Config):
     """Which gap, exactly as it is recorded, and who answers for going on without its events."""
 
+    hub: str = Field(default="", description="Hub of the gap as namespace/hub; empty: the configured one")
     partition_id: str = Field(description="Partition of the hub, such as 0")
     first: int = Field(description="Number of the first missing event")
     last: int = Field(description="Number of the last missing event")
@@ -50,20 +65,11 @@ def acknowledge_one_gap(
     context: dg.OpExecutionContext, config: AcknowledgeConfig, pipeline: Pipeline
 ) -> None:
     """Let capture go on past events that the hub no longer has; the days concerned stay marked."""
-    lake = pipeline.lake()
-    with pipeline.source() as source:
-        done = acknowledge_gap(
-            source,
-            lake,
-            config.partition_id,
-            config.first,
-            config.last,
-            config.by,
-            config.why,
-            datetime.now(UTC),
-        )
+    done, event = acknowledge(
+        pipeline, config.hub, config.partition_id, config.first, config.last, config.by, config.why
+    )
     context.log.info("%s", done)
-    context.log_event(gaps_recorded(gaps_of(lake)))
+    context.log_event(event)
 
 
 @dg.job(

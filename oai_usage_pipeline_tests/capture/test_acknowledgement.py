@@ -15,7 +15,7 @@ from oai_usage_pipeline.capture.batch import Limits
 from oai_usage_pipeline.capture.commit import Step
 from oai_usage_pipeline.capture.gaps import Gap, gaps_of, record_gap
 from oai_usage_pipeline.capture.run import Captured, CaptureRun
-from oai_usage_pipeline.capture.source import Deliver, PartitionBounds
+from oai_usage_pipeline.capture.source import Deliver, Hub, PartitionBounds
 from oai_usage_pipeline.errors import ConfigurationError, SourceUnavailable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import CAPTURE_GAPS, OPENAI_EVENTS
@@ -315,6 +315,32 @@ def test_a_gap_of_a_former_life_of_the_hub_can_be_acknowledged_too(expired: List
     expired.partitions["0"] = [event(number) for number in range(20)]
     assert acknowledge(expired, lake, 10, 14).incarnation != expired.incarnation
     assert ranges(lake) == [(10, 14, False)]
+
+
+def test_of_the_same_gap_in_two_lives_the_present_one_is_acknowledged_first(
+    expired: ListSource, lake: Lake
+) -> None:
+    former = Hub(expired.describe().event_hub, "2025-01-01T00:00:00.000Z", ("0",))
+    record_gap(lake, former, "0", 10, 14, None, None, NOW)
+    assert acknowledge(expired, lake, 10, 14).incarnation == expired.incarnation
+    assert [(each.incarnation, each.is_open) for each in gaps_of(lake)] == [
+        (former.incarnation, True),
+        (expired.incarnation, False),
+    ]
+    assert acknowledge(expired, lake, 10, 14, by="Bob").incarnation == former.incarnation
+
+
+def test_a_gap_of_another_hub_is_acknowledged_by_its_name_without_asking_any_hub(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = hub({"0": 10})
+    other = Hub("former-namespace/hub", source.incarnation, ("0",))
+    record_gap(lake, other, "0", 3, 5, None, None, NOW)
+    with pytest.raises(ConfigurationError, match="--hub former-namespace/hub --by"):
+        acknowledge(source, lake, 3, 5)
+    monkeypatch.delattr(ListSource, "describe")
+    done = acknowledge_gap(source, lake, "0", 3, 5, "Ada", "hub is gone", NOW, other_hub=other.event_hub)
+    assert (done.event_hub, gaps_of(lake)) == (other.event_hub, [done])
 
 
 def test_a_hub_that_was_set_back_is_no_gap_and_says_what_to_do(lake: Lake) -> None:

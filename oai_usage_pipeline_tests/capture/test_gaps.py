@@ -102,6 +102,17 @@ def test_an_open_gap_of_which_some_events_came_shrinks_to_the_rest(lake: Lake) -
     assert gaps_of(lake)[0].found_at == NOW
 
 
+def test_a_gap_whose_beginning_moved_takes_over_the_time_before_it_and_one_that_grew_keeps_it(
+    lake: Lake,
+) -> None:
+    later, much_later = AFTER + timedelta(minutes=5), AFTER + timedelta(minutes=9)
+    record(lake, 10, 20)
+    [shrunk] = record_gap(lake, HUB, "0", 15, 20, later, BEFORE, NOW)
+    assert shrunk.after_at == later
+    [grown] = record_gap(lake, HUB, "0", 15, 25, much_later, BEFORE, NOW)
+    assert grown.after_at == later
+
+
 def test_what_expired_after_an_acknowledgement_is_a_gap_of_its_own(lake: Lake) -> None:
     record(lake, 10, 14)
     acknowledge(lake, 10, 14)
