@@ -49,7 +49,7 @@ def run_until_idle(
     while left.is_any:
         passes += 1
         if left.events or left.new_gaps:
-            report(f"Pass {passes}: {left.events:,} events wait in {len(heads)} partitions")
+            report(f"Pass {passes}: {reason(left.events, len(heads), len(left.new_gaps))}")
             faults = work.capture()
         work.refresh_stale()
         before = left
@@ -60,6 +60,13 @@ def run_until_idle(
     if faults:
         raise PassFailed("\n".join(faults))
     return passes
+
+
+def reason(events: int, partitions: int, new_gaps: int) -> str:
+    """Why a live pass is run, for people: events that wait, gaps that aren't on record, or both."""
+    waiting = [f"{events:,} events wait in {partitions} partitions"] if events else []
+    stopped = [f"partitions stopped by a gap that is to be recorded: {new_gaps}"] if new_gaps else []
+    return "; ".join(waiting + stopped)
 
 
 @dataclass(frozen=True)

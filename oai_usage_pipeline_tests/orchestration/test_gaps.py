@@ -16,7 +16,7 @@ from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.cli import main
 from oai_usage_pipeline.definitions import build_definitions
-from oai_usage_pipeline.orchestration.passes import PassFailed, run_until_idle
+from oai_usage_pipeline.orchestration.passes import PassFailed, reason, run_until_idle
 from oai_usage_pipeline.orchestration.sensors import backlog_sensor
 from oai_usage_pipeline.tables import CAPTURE_GAPS, TOKEN_USAGE_HOURLY
 from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
@@ -76,8 +76,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def test_from_an_expired_event_to_the_statement_that_says_so(
     lake: EmbeddedLake, instance: dg.DagsterInstance
 ) -> None:
+    reports: list[str] = []
     with pytest.raises(PassFailed) as stopped:
-        run_until_idle(instance, lake.pipeline)
+        run_until_idle(instance, lake.pipeline, report=reports.append)
+    [begun] = [each for each in reports if each.startswith("Pass 1: ")]
+    assert begun.endswith(
+        "events wait in 2 partitions; partitions stopped by a gap that is to be recorded: 1"
+    )
 
     # The partition stops with the exact range, the other goes on, and what happened is on record.
     [gap] = gaps_of(lake.pipeline.lake())
@@ -104,6 +109,8 @@ def test_from_an_expired_event_to_the_statement_that_says_so(
     assert f"no open gap {first} to {last + 1}. Open are:" in refused.stderr
     assert str(gap) in refused.stderr
     assert acknowledge(gap).exit_code == 0
+    with dg.DagsterInstance.get() as home:
+        assert latest(home, CAPTURE_GAPS.name)["open_gaps"] == 0
     again = acknowledge(gap)
     assert (again.exit_code, "acknowledged already" in again.stderr) == (1, True)
 
@@ -153,6 +160,15 @@ def test_the_job_acknowledges_as_the_command_does(tmp_path: Path, instance: dg.D
         assert (gap.acknowledged_by, gap.reason) == ("Ada", "hub was deleted")
         assert latest(instance, CAPTURE_GAPS.name)["open_gaps"] == 0
         assert not launch(by="Bob").success
+        record_gap(lake.pipeline.lake(), Hub("former/hub", "?", ()), "0", 5, 9, at, at, at)
+        assert not launch().success
+        lake.broker.stop()
+        assert launch(hub="former/hub").success
+
+
+def test_a_pass_tells_why_it_is_run() -> None:
+    assert reason(1234, 2, 0) == "1,234 events wait in 2 partitions"
+    assert reason(0, 2, 1) == "partitions stopped by a gap that is to be recorded: 1"
 
 
 def test_a_lake_without_gaps_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
