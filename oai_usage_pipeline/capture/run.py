@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
 from oai_usage_pipeline.capture.batch import Batch, Intake, Limits
 from oai_usage_pipeline.capture.commit import CommittedRange, Step, commit
+from oai_usage_pipeline.capture.former_life import former_life
 from oai_usage_pipeline.capture.gap_notes import forget_healed, note_gap
 from oai_usage_pipeline.capture.gaps import Gap, gaps_of
 from oai_usage_pipeline.capture.landing import Keep, as_they_came, bronze_frame, land
@@ -49,7 +50,8 @@ class Captured:
     """What a run did, by partition; `errors` are those that stopped a partition.
 
     `gaps` are those on record of the partitions that were read; `has_new_gaps` tells whether the run
-    changed them. `clock_fault` says what is wrong with our clock.
+    changed them. `clock_fault` says what is wrong with our clock, `former_life` what bronze has of a hub that
+    was made again, when its new life is met first.
     """
 
     event_hub: str
@@ -59,6 +61,7 @@ class Captured:
     gaps: list[Gap] = field(default_factory=list)
     has_new_gaps: bool = False
     clock_fault: str | None = None
+    former_life: str | None = None
 
     @property
     def event_count(self) -> int:
@@ -119,6 +122,13 @@ class CaptureRun:
         if result.clock_fault is not None:
             logger.warning("%s", result.clock_fault)
 
+    def _look_back(self, found: list[PartitionBacklog], result: Captured) -> None:
+        """Nothing of this life of the hub is in bronze: perhaps there is something of another."""
+        if all(each.position is None for each in found):
+            result.former_life = former_life(self.lake, found[0].hub)
+        if result.former_life is not None:
+            logger.warning("%s", result.former_life)
+
     def _capture(self, todo: list[PartitionBacklog], found: list[PartitionBacklog], result: Captured) -> None:
         total = sum(each.event_count for each in todo)
         intake = Intake((each.partition_id for each in todo), self.limits)
@@ -127,6 +137,7 @@ class CaptureRun:
             try:
                 # While the readers connect, which takes longer: nothing is written before.
                 self._look(found, result)
+                self._look_back(found, result)
                 check_pepper(self.lake, self.fingerprint, self.clock)
                 rotations = Rotations(self.lake, self.fingerprint, self.clock)
                 while (batch := intake.next_batch()) is not None:

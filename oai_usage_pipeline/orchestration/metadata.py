@@ -85,6 +85,7 @@ def captured_state(captured: Captured, table: TableStatus) -> Metadata:
             }
             for each in partitions
         ),
+        **({"former_life": captured.former_life} if captured.former_life else {}),
         **gaps_state(captured.gaps),
     }
 
