@@ -2,9 +2,10 @@
 
 Belongs here: what each remedy does and how it says so. Which of them are needed is decided in `repair`.
 
-Each commit is fenced with the positions that it was decided on: it is made with the handle that they were
-read from, and names them, so Delta refuses it if any of them has moved since. Nothing is remembered: after
-a crash, whatever is still wrong is found again.
+Each commit is fenced: it is made with the handle that it was decided on, and names the positions of its
+partitions, so Delta refuses it if a capture has moved any of them since. A lost position can't be named:
+so every remedy moves a counter of repairs too, and of two repairs at once one is refused. Nothing is
+remembered: after a crash, whatever is still wrong is found again.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +32,9 @@ from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.tables import OPENAI_EVENTS
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 
+_COUNTER = "repair"
+"""The application transaction of bronze that every remedy moves."""
+
 Lost = tuple[tuple[PartitionKey, Ranges], ...]
 """Numbers by partition."""
 
@@ -49,10 +53,12 @@ class Site:
     bounds: Mapping[PartitionKey, PartitionBounds]
     keep: Keep = as_they_came
 
-    def fence(self, keys: Iterable[PartitionKey]) -> dict[str, int]:
-        """The positions of partitions as they are, to be committed again."""
+    def fence(self, keys: Iterable[PartitionKey] = ()) -> dict[str, int]:
+        """The positions of partitions as they are, to be committed again, and the counter of repairs."""
         known = (self.contents[key] for key in keys)
-        return {each.app_id: each.position for each in known if each.position is not None}
+        return _counted(self.table) | {
+            each.app_id: each.position for each in known if each.position is not None
+        }
 
 
 class Remedy(Protocol):
@@ -78,7 +84,7 @@ class ForgetFiles:
 
     def apply(self, site: Site) -> None:
         """One commit."""
-        site.table.forget_gone_files({})
+        site.table.forget_gone_files(site.fence())
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,7 @@ class MovePositions:
     def apply(self, site: Site) -> None:
         """One commit."""
         positions = {site.contents[key].app_id: after for key, _, after in self.moves if after is not None}
-        site.table.append(OPENAI_EVENTS.empty(), positions)
+        site.table.append(OPENAI_EVENTS.empty(), site.fence() | positions)
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,10 @@ class SetLogAside:
     def apply(self, site: Site) -> None:
         """No commit: a checkpoint of the version that was looked at."""
         site.table.checkpoint()
+
+
+def _counted(table: LakeTable) -> dict[str, int]:
+    return {_COUNTER: (table.position(_COUNTER) or 0) + 1}
 
 
 def _listed(lost: Lost) -> str:
@@ -230,7 +240,7 @@ def _land(site: Site, partition: PartitionContents, events: Sequence[HubEvent]) 
     Rotations(site.lake, site.fingerprint, site.clock).land()
     position = partition.position if partition.held else last
     kept = bronze_frame(partition.hub, rows, site.keep)
-    table.append(kept, {} if position is None else {partition.app_id: position})
+    table.append(kept, _counted(table) | ({} if position is None else {partition.app_id: position}))
 
 
 def _record(site: Site, key: PartitionKey, first: int, last: int) -> None:

@@ -39,6 +39,12 @@ def captured_lake(folder: Path) -> Lake:
     return lake
 
 
+def captured_at_once(lake: Lake) -> None:
+    """The same events in one commit, which alone names their positions."""
+    source = hub({"0": 40, "1": 20})
+    CaptureRun(source, lake, FINGERPRINT, limits=Limits(rows=1000), clock=lambda: NOW).execute()
+
+
 def repair(source: ListSource, lake: Lake, agree: Callable[[Plan], bool] = lambda _: True) -> list[str]:
     """What was done, in sentences; nothing must be left."""
     done: list[str] = []
@@ -109,6 +115,12 @@ def cut_a_file(lake: Lake) -> None:
 def forget_old_files(lake: Lake) -> None:
     """Vacuum at once, so that what was taken away is in no file any more."""
     table(lake).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+
+
+def delete_change_files(lake: Lake) -> None:
+    """The files that Delta keeps of rows that a DELETE took away; vacuum leaves them for their time."""
+    for each in Path(lake.uri(OPENAI_EVENTS), "_change_data").glob("**/*.parquet"):
+        each.unlink()
 
 
 def rows(lake: Lake) -> pl.DataFrame:

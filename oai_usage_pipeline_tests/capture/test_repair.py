@@ -25,7 +25,15 @@ from oai_usage_pipeline.refresh.day import refresh_days, stale_days
 from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
 from oai_usage_pipeline.tables import OPENAI_EVENTS
 from oai_usage_pipeline_tests.capture import damage
-from oai_usage_pipeline_tests.capture.damage import FINGERPRINT, NOW, capture, captured_lake, hub, repair
+from oai_usage_pipeline_tests.capture.damage import (
+    FINGERPRINT,
+    NOW,
+    capture,
+    captured_lake,
+    delete_change_files,
+    hub,
+    repair,
+)
 from oai_usage_pipeline_tests.capture.list_source import ListSource
 
 MORE = {"0": 50, "1": 25}
@@ -341,9 +349,3 @@ def test_killed_after_any_commit_it_is_finished_by_the_next(
 def start(lake: Lake, step: str, first: int = 0) -> "subprocess.Popen[bytes]":
     module = "oai_usage_pipeline_tests.capture.crashing_repair"
     return subprocess.Popen([sys.executable, "-m", module, lake.location, step, str(first)], env=os.environ)
-
-
-def delete_change_files(lake: Lake) -> None:
-    """The files that Delta keeps of rows that a DELETE took away; vacuum leaves them for their time."""
-    for each in Path(lake.uri(OPENAI_EVENTS), "_change_data").glob("**/*.parquet"):
-        each.unlink()

@@ -1,0 +1,76 @@
+"""A remedy that was decided on a table which another repair has changed since is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from oai_usage_pipeline.audit.invariants import nothing_doubled
+from oai_usage_pipeline.capture import remedies
+from oai_usage_pipeline.capture.remedies import PutBack, Reland, Remedy, Site
+from oai_usage_pipeline.capture.repair import Plan, Repair
+from oai_usage_pipeline.errors import PositionConflict
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline_tests.capture import damage
+from oai_usage_pipeline_tests.capture.damage import FINGERPRINT, NOW, hub
+
+MORE = {"0": 50, "1": 25}
+
+
+def decided(lake: Lake) -> tuple[Remedy, Site]:
+    """What a repair would do first, and the table that it decided that on."""
+    seen: list[tuple[Site, Plan]] = []
+
+    class Watched(Repair):
+        def _look(self) -> tuple[Site, Plan]:
+            seen.append(super()._look())
+            return seen[-1]
+
+    Watched(hub(MORE), lake, FINGERPRINT, lambda: NOW, lambda _: False).plan()
+    site, plan = seen[-1]
+    return plan.remedies[0], site
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """A hole in each partition, and no positions."""
+    lake = Lake(str(tmp_path / "lake"))
+    damage.captured_at_once(lake)
+    damage.forget_positions(lake)
+    damage.delete_middle(lake)
+    return lake
+
+
+def test_of_two_repairs_without_positions_one_puts_rows_back(lake: Lake) -> None:
+    (first, site), (second, stale) = decided(lake), decided(lake)
+    assert isinstance(first, PutBack)
+    first.apply(site)
+    with pytest.raises(PositionConflict):
+        second.apply(stale)
+    assert nothing_doubled(lake).holds
+
+
+def test_of_two_repairs_without_positions_one_lands_events_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage.delete_change_files(lake)
+    damage.forget_old_files(lake)
+    (first, site), (second, stale) = decided(lake), decided(lake)
+    assert isinstance(first, Reland)
+    monkeypatch.setattr(remedies, "bronze_frame", after(lambda: first.apply(site), remedies.bronze_frame))
+    with pytest.raises(PositionConflict):
+        second.apply(stale)
+    assert nothing_doubled(lake).holds
+
+
+def after(overtake: Callable[[], None], made: Callable[..., pl.DataFrame]) -> Callable[..., pl.DataFrame]:
+    """`made`, and once, before it, somebody else's whole work."""
+    waiting = [overtake]
+
+    def wrapped(*args: object) -> pl.DataFrame:
+        if waiting:
+            waiting.pop()()
+        return made(*args)
+
+    return wrapped
