@@ -54,13 +54,15 @@ def commit(
     at_step: Callable[[Step], None] = lambda _: None,
     pause: Callable[[float], None] = time.sleep,
     acknowledged: Mapping[str, Ranges] = MappingProxyType({}),
+    sound_at: int | None = None,
 ) -> list[CommittedRange]:
     """Make the batch part of bronze exactly once, however often this is called with it.
 
     `batch` has the columns of OPENAI_EVENTS, each partition's rows in order. `at_step` is told
     when a step is done, so that a test can end the process there. `acknowledged` are the numbers of each
     partition that may be passed over; that they are read before the table does no harm, since an
-    acknowledgement is never taken back.
+    acknowledgement is never taken back. `sound_at` is the version that preflight found sound; the commit
+    tells it to the next one.
 
     Returns what this call added; partitions whose rows were all there already are left out.
     Raises SourceGap when a partition's rows don't continue its position; nothing is written then.
@@ -78,7 +80,8 @@ def commit(
             ranges = _ranges(fresh)
             if ranges:
                 attempted = ranges
-                table.append(fresh, {hub.app_id(each.partition_id): each.last for each in ranges})  # Step 3.
+                moved = {hub.app_id(each.partition_id): each.last for each in ranges}
+                table.append(fresh, moved, sound_at=sound_at)  # Step 3.
             at_step("appended")
         except (SourceGap, LakeDamaged):
             raise

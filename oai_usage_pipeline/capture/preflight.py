@@ -10,7 +10,8 @@ the row of each position must be there once, and nothing above it.
 That costs little in a table with years of history. A partition's enqueued time grows with its numbers, so
 days are walked from the newest, two at first, then twice as many each time, until every partition's row
 is found; and only files that may hold rows from the positions on are opened. What is wrong farther back
-would not be seen so. So when another program has committed to the table lately, all of it is read.
+would not be seen so. So when another program has committed to the table since a capture found it sound, all
+of it is read. Commits of a capture tell which version that was: what it looked at isn't looked at again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +34,11 @@ from oai_usage_pipeline.tables import EVENT_KEY, OPENAI_EVENTS
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far our clock may be behind the hub's; clocks that are set by the network differ by milliseconds."""
 
+MOST_WALKED = 1000
+"""How many commits back one of ours is looked for that tells which version was found sound."""
+
 LATELY = 30
-"""How many commits back another program's are looked for; those farther back, the hourly checks see."""
+"""How many commits back another program's are looked for where none tells; the hourly checks see the rest."""
 
 MOST_COMMITS = 200
 """How many commits are searched for the one that did the damage, once there is some."""
@@ -70,8 +74,16 @@ class Tip:
         )
 
 
-def preflight(lake: Lake, found: Sequence[PartitionBacklog], now: datetime) -> str | None:
-    """Look at bronze before it is written; returns what is wrong with our clock, if anything.
+@dataclass(frozen=True)
+class Sound:
+    """The version of bronze that was found sound, -1 before its first; what is wrong with our clock."""
+
+    version: int = -1
+    clock_fault: str | None = None
+
+
+def preflight(lake: Lake, found: Sequence[PartitionBacklog], now: datetime) -> Sound:
+    """Look at bronze before it is written.
 
     Raises LakeDamaged when bronze contradicts itself in any partition of `found`, or was lost: nothing at all
     must be written then. Raises LakeUnavailable when it can't be read.
@@ -80,14 +92,14 @@ def preflight(lake: Lake, found: Sequence[PartitionBacklog], now: datetime) -> s
     try:
         table = lake.existing(OPENAI_EVENTS)
     except NoTable:
-        return None
+        return Sound()
     table.refuse_strange_form(FIRST_COLUMNS)
     damage = table.damaged_files() or list(_contradictions(table, found))
-    if not damage and table.foreign_commits(LATELY):
+    if not damage and table.unproven_commits(LATELY, MOST_WALKED):
         damage = list(_holes_and_spares(lake, table, found[0].hub))
     if damage:
         raise LakeDamaged(_told(table, damage))
-    return clock_fault(table.newest("enqueued_at"), now)
+    return Sound(table.version, clock_fault(table.newest("enqueued_at"), now))
 
 
 def clock_fault(newest: datetime | None, now: datetime) -> str | None:
@@ -218,7 +230,7 @@ def _what_is_there(table: LakeTable, partition: PartitionBacklog) -> str:
 
 def _told(table: LakeTable, damage: Sequence[str]) -> str:
     others = {each.version: each for each in table.rewrites(MOST_COMMITS)}
-    others |= {each.version: each for each in table.foreign_commits(LATELY)}
+    others |= {each.version: each for each in table.unproven_commits(LATELY, MOST_WALKED)}
     suspects = [str(others[version]) for version in sorted(others, reverse=True)][:MOST_SHOWN]
     return (
         f"{table.contract.name} contradicts itself, and nothing is captured into it:\n"

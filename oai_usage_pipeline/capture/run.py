@@ -116,11 +116,16 @@ class CaptureRun:
         self._note_gaps(found, result)
         return result
 
-    def _look(self, found: list[PartitionBacklog], result: Captured) -> None:
-        """Nothing is written before: a table that contradicts itself ends the run here."""
-        result.clock_fault = preflight(self.lake, found, self.clock())
+    def _look(self, found: list[PartitionBacklog], result: Captured) -> int:
+        """Nothing is written before: a table that contradicts itself ends the run here.
+
+        Returns the version that was found sound.
+        """
+        sound = preflight(self.lake, found, self.clock())
+        result.clock_fault = sound.clock_fault
         if result.clock_fault is not None:
             logger.warning("%s", result.clock_fault)
+        return sound.version
 
     def _look_back(self, found: list[PartitionBacklog], result: Captured) -> None:
         """Nothing of this life of the hub is in bronze: perhaps there is something of another."""
@@ -136,13 +141,13 @@ class CaptureRun:
             reading = [readers.submit(self._read, each, intake, result) for each in todo]
             try:
                 # While the readers connect, which takes longer: nothing is written before.
-                self._look(found, result)
+                sound_at = self._look(found, result)
                 self._look_back(found, result)
                 check_pepper(self.lake, self.fingerprint, self.clock)
                 rotations = Rotations(self.lake, self.fingerprint, self.clock)
                 while (batch := intake.next_batch()) is not None:
                     rotations.land()
-                    self._commit(todo, batch, result)
+                    self._commit(todo, batch, result, sound_at)
                     intake.release(batch)
                     logger.info("captured %d of %d events", result.event_count, total)
             except BaseException:
@@ -182,7 +187,7 @@ class CaptureRun:
             outcome.duplicate_count = stream.duplicate_count
             intake.reader_left(stream.partition_id)
 
-    def _commit(self, todo: list[PartitionBacklog], batch: Batch, result: Captured) -> None:
+    def _commit(self, todo: list[PartitionBacklog], batch: Batch, result: Captured, sound_at: int) -> None:
         hub = todo[0].hub
         added = commit(
             lambda: self.lake.table(OPENAI_EVENTS),
@@ -190,6 +195,7 @@ class CaptureRun:
             bronze_frame(hub, batch.rows, self.keep),
             self.at_step,
             acknowledged={each.partition_id: each.acknowledged for each in todo},
+            sound_at=sound_at,
         )
         result.commit_count += 1
         for each in added:

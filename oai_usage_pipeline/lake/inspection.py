@@ -16,7 +16,7 @@ from oai_usage_pipeline.lake.failures import explained, explaining
 from oai_usage_pipeline.lake.files import cut_files, cut_names
 from oai_usage_pipeline.lake.form import strange_columns, strange_features
 from oai_usage_pipeline.lake.log import LogFiles
-from oai_usage_pipeline.lake.rewrites import Rewrite, foreign_commits, rewrites
+from oai_usage_pipeline.lake.rewrites import Rewrite, foreign_commits, rewrites, unproven_commits
 from oai_usage_pipeline.lake.store import is_remote
 from oai_usage_pipeline.tables import TableContract
 
@@ -80,6 +80,14 @@ class Inspection:
     def foreign_commits(self, most: int) -> list[Rewrite]:
         """Those of the newest `most` commits that another program made, and that may have changed rows."""
         return list(foreign_commits(self._handle, most))
+
+    @explained
+    def unproven_commits(self, lately: int, most: int) -> list[Rewrite]:
+        """Those that another program made since one of ours last told which version it found sound.
+
+        Looks for that in the newest `most` commits; where it isn't, at the newest `lately` alone.
+        """
+        return list(unproven_commits(self._handle, lately, most))
 
     @explained
     def newest(self, column: str) -> datetime | None:

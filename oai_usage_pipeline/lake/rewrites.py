@@ -13,6 +13,9 @@ from deltalake import DeltaTable
 OURS = {"writtenBy": "oai-usage-pipeline"}
 """What each of our commits says of itself in the log."""
 
+SOUND_AT = "soundAt"
+"""Which version its writer had found sound; an entry of the commit, no transaction: nothing conflicts."""
+
 KEEP_ROWS = frozenset(
     {
         "CREATE TABLE",
@@ -42,16 +45,43 @@ class Rewrite:
 
 def rewrites(handle: DeltaTable, most: int | None) -> Iterator[Rewrite]:
     """The rewrites among the newest `most` commits, newest first; None looks at the whole log."""
-    for entry in handle.history(most):
+    for entry in _entries(handle, most):
         if not (entry.get("operation") == "WRITE" and _mode(entry) == "append"):
             yield from _changing_rows(entry)
 
 
 def foreign_commits(handle: DeltaTable, most: int) -> Iterator[Rewrite]:
     """Those of the newest `most` commits that another program made, appends too, newest first."""
-    for entry in handle.history(most):
-        if not OURS.items() <= entry.items():
+    for entry in _entries(handle, most):
+        if not _is_ours(entry):
             yield from _changing_rows(entry)
+
+
+def unproven_commits(handle: DeltaTable, lately: int, most: int) -> Iterator[Rewrite]:
+    """Those that another program made after the version that one of ours found sound last, newest first.
+
+    Which that is must stand in one of the newest `most` commits, else the newest `lately` are looked at.
+    """
+    for searched in (lately, most):
+        sound = [int(each[SOUND_AT]) for each in _entries(handle, searched) if _is_ours(each, SOUND_AT)]
+        if sound:
+            return foreign_commits(handle, handle.version() - max(sound))
+    return foreign_commits(handle, lately)
+
+
+def _entries(handle: DeltaTable, most: int | None) -> Iterator[dict[str, Any]]:
+    """The newest `most` commits that the handle sees, or all, newest first.
+
+    delta-rs tells of those that came since as well, and numbers them all as if it didn't.
+    """
+    entries, version = handle.history(most), handle.version()
+    asked = version + 1 if most is None else min(most, version + 1)
+    for place, entry in enumerate(entries[max(len(entries) - asked, 0) :]):
+        yield entry | {"version": version - place}
+
+
+def _is_ours(entry: dict[str, Any], *names: str) -> bool:
+    return OURS.items() <= entry.items() and entry.keys() >= {*names}
 
 
 def _changing_rows(entry: dict[str, Any]) -> Iterator[Rewrite]:

@@ -25,7 +25,7 @@ from oai_usage_pipeline.lake.failures import explained, explaining, sentence
 from oai_usage_pipeline.lake.files import set_aside
 from oai_usage_pipeline.lake.inspection import Inspection
 from oai_usage_pipeline.lake.log import LogFiles
-from oai_usage_pipeline.lake.rewrites import OURS
+from oai_usage_pipeline.lake.rewrites import OURS, SOUND_AT
 from oai_usage_pipeline.lake.store import delta_options, polars_options
 from oai_usage_pipeline.tables import TableContract
 
@@ -148,11 +148,18 @@ class LakeTable(Inspection):
         return self._handle.transaction_version(app_id)
 
     @explained
-    def append(self, rows: pl.DataFrame | pa.RecordBatchReader, positions: Positions) -> None:
+    def append(
+        self,
+        rows: pl.DataFrame | pa.RecordBatchReader,
+        positions: Positions,
+        *,
+        sound_at: int | None = None,
+    ) -> None:
         """Commit rows and positions in one Delta commit, or neither.
 
-        Raises PositionConflict when the outcome is another writer's or unknown: this handle is then
-        stale and must not be written with again.
+        `sound_at` is a version that was found sound: `unproven_commits` looks at what came after it. Raises
+        PositionConflict when the outcome is another writer's or unknown: this handle is then stale and must
+        not be written with again.
         """
         write_deltalake(
             self._handle,
@@ -160,7 +167,7 @@ class LakeTable(Inspection):
             mode="append",
             schema_mode=self._schema_mode,
             writer_properties=_writer(self.contract),
-            commit_properties=_commit(positions),
+            commit_properties=_commit(positions, sound_at=sound_at),
         )
 
     @explained
@@ -333,9 +340,11 @@ def _writer(contract: TableContract) -> WriterProperties:
     )
 
 
-def _commit(positions: Positions, most_rivals: int = MOST_RIVALS) -> CommitProperties:
+def _commit(
+    positions: Positions, most_rivals: int = MOST_RIVALS, sound_at: int | None = None
+) -> CommitProperties:
     return CommitProperties(
         max_commit_retries=most_rivals,
         app_transactions=[Transaction(app_id, version) for app_id, version in positions.items()],
-        custom_metadata=OURS,
+        custom_metadata=OURS if sound_at is None else OURS | {SOUND_AT: str(sound_at)},
     )

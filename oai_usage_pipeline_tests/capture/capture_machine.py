@@ -199,12 +199,12 @@ class CaptureMachine(RuleBasedStateMachine):
         commits = 0
         append = LakeTable.append
 
-        def unanswered(table: LakeTable, rows: pl.DataFrame, positions: dict[str, int]) -> None:
+        def unanswered(table: LakeTable, *args: Any, **options: Any) -> None:
             nonlocal commits
             commits += table.contract is OPENAI_EVENTS
             is_hit = table.contract is OPENAI_EVENTS and occurrence <= commits < occurrence + times
             if took_effect or not is_hit:
-                append(table, rows, positions)
+                append(table, *args, **options)
             if is_hit:
                 raise OSError("the connection was lost while waiting for the answer")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -172,8 +173,8 @@ def test_a_reply_lost_after_the_commit_does_not_double_the_batch(
     append = LakeTable.append
     lost = iter([True])
 
-    def append_and_lose_the_reply(self: LakeTable, rows: pl.DataFrame, positions: dict[str, int]) -> None:
-        append(self, rows, positions)
+    def append_and_lose_the_reply(self: LakeTable, *args: Any, **options: Any) -> None:
+        append(self, *args, **options)
         if next(lost, False):
             raise OSError("connection reset while waiting for the reply")
 

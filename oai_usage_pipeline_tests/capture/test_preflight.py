@@ -1,21 +1,27 @@
 """Before it writes, capture looks at the table: one that contradicts itself is refused with what to do."""
 
+import itertools
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from oai_usage_pipeline.capture import preflight
+from oai_usage_pipeline.capture.batch import Limits
+from oai_usage_pipeline.capture.commit import Step
+from oai_usage_pipeline.capture.contents import contents_of
 from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.errors import LakeDamaged, PipelineError
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.tables import OPENAI_EVENTS
 from oai_usage_pipeline_tests.capture import damage
-from oai_usage_pipeline_tests.capture.damage import FINGERPRINT, capture, captured_lake, hub
+from oai_usage_pipeline_tests.capture.damage import FINGERPRINT, NOW, capture, captured_lake, hub
 from oai_usage_pipeline_tests.capture.list_source import FIRST_ENQUEUED_MS, ListSource, event
 
 MORE = {"0": 50, "1": 25}
@@ -74,6 +80,42 @@ def test_the_one_program_whose_commits_are_looked_for_is_another(lake: Lake) -> 
     assert lake.existing(OPENAI_EVENTS).foreign_commits(100) == []
     damage.delete_middle(lake)
     assert [each.operation for each in lake.existing(OPENAI_EVENTS).foreign_commits(100)] == ["DELETE"]
+
+
+def test_a_delete_in_the_middle_of_a_long_run_is_refused_by_the_next(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "LATELY", 3)
+    run_with_a_foreign_commit(lake, 60, "sequence_number BETWEEN 7 AND 12 AND partition_id = '0'")
+    assert "6 events are no longer there, 7 to 12" in refused(lake, hub({"0": 61, "1": 20}))
+
+
+def test_a_delete_in_the_middle_of_the_first_run_is_refused_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "LATELY", 3)
+    lake = Lake(str(tmp_path / "lake"))
+    run_with_a_foreign_commit(lake, 20, "sequence_number = 1")
+    assert "1 events are no longer there, 1" in refused(lake, hub({"0": 21}))
+
+
+def test_a_foreign_commit_that_did_no_harm_has_all_read_until_a_capture_has_committed(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Lake] = []
+
+    def counted(lake: Lake, *args: Any) -> Any:
+        looks.append(lake)
+        return contents_of(lake, *args)
+
+    monkeypatch.setattr(preflight, "contents_of", counted)
+    write_deltalake(damage.table(lake), OPENAI_EVENTS.empty(), mode="append")
+    for count, all_looks in ((41, 1), (42, 1), (42, 1), (43, 1)):
+        capture(hub({"0": count, "1": 20}), lake)
+        assert len(looks) == all_looks
+    write_deltalake(damage.table(lake), OPENAI_EVENTS.empty(), mode="append")
+    capture(hub({"0": 44, "1": 20}), lake)
+    assert len(looks) == 2
 
 
 def test_rows_doubled_in_the_middle_by_another_program_are_refused(lake: Lake) -> None:
@@ -181,6 +223,19 @@ def test_a_check_that_cannot_read_says_so_and_writes_nothing(
     with pytest.raises(PipelineError, match="the store is silent"):
         capture(hub(MORE), lake)
     assert len(damage.numbers(lake)) == 40
+
+
+def run_with_a_foreign_commit(lake: Lake, count: int, predicate: str) -> None:
+    """Partition 0 up to so many events: more of our commits after it than are looked at without a mark."""
+    steps = itertools.count()
+
+    def interfere(step: Step) -> None:
+        if step == "appended" and next(steps) == 1:
+            damage.table(lake).delete(predicate)
+
+    source = ListSource({"0": [event(n) for n in range(count)]}, chunk=1)
+    run = CaptureRun(source, lake, FINGERPRINT, limits=Limits(rows=1), at_step=interfere, clock=lambda: NOW)
+    assert run.execute().commit_count > preflight.LATELY + 2
 
 
 def refused_unwritten(lake: Lake) -> str:

@@ -36,6 +36,36 @@ def test_a_table_of_an_older_contract_gains_the_columns_that_it_lacks(lake: Lake
     assert lake.table(USAGE_EVENTS).version == version
 
 
+def test_commits_that_came_since_a_table_was_opened_are_left_out_and_shift_no_version(lake: Lake) -> None:
+    lake.table(USAGE_EVENTS).append(silver({"input_tokens": 1}), {})
+    DeltaTable(lake.uri(USAGE_EVENTS)).delete("input_tokens = 1")
+    table = lake.existing(USAGE_EVENTS)
+    lake.table(USAGE_EVENTS).append(silver({"input_tokens": 2}), {})
+    DeltaTable(lake.uri(USAGE_EVENTS)).delete("input_tokens = 2")
+    for found in (
+        table.rewrites(),
+        table.rewrites(1),
+        table.foreign_commits(1),
+        table.unproven_commits(1, 9),
+    ):
+        assert [(each.version, each.operation) for each in found] == [(2, "DELETE")]
+
+
+def test_what_was_found_sound_is_not_unproven_and_what_came_after_it_is(lake: Lake) -> None:
+    lake.table(USAGE_EVENTS).append(silver({"input_tokens": 1}), {})
+    DeltaTable(lake.uri(USAGE_EVENTS)).delete("input_tokens = 1")
+    DeltaTable(lake.uri(USAGE_EVENTS)).restore(1)
+    # Whoever began earlier may commit later: what the other has found stays found.
+    for sound_at in (2, 1):
+        lake.table(USAGE_EVENTS).append(silver({"input_tokens": 2}), {}, sound_at=sound_at)
+    table = lake.existing(USAGE_EVENTS)
+    assert [str(each.version) for each in table.unproven_commits(2, 9)] == ["3"]
+    lake.table(USAGE_EVENTS).append(silver({"input_tokens": 2}), {}, sound_at=3)
+    assert lake.existing(USAGE_EVENTS).unproven_commits(1, 9) == []
+    lake.table(USAGE_EVENTS).append(silver({"input_tokens": 2}), {})
+    assert lake.existing(USAGE_EVENTS).unproven_commits(1, 1) == []
+
+
 def test_looking_at_an_older_table_changes_nothing(lake: Lake) -> None:
     lake.table(OLDER)
     assert lake.existing(USAGE_EVENTS).version == 0
