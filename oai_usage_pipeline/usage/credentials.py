@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from pydantic_core import SchemaValidator, core_schema
+
 from oai_usage_pipeline.usage.key_looks import Judge, is_any, is_credential
 
 CREDENTIAL_HINTS = (
@@ -20,6 +22,11 @@ CREDENTIAL_HINTS = (
     r"|eyJ[0-9A-Za-z_-]{8,}\.|sig=[0-9A-Za-z%+/\\_-]{16}|sk-[0-9A-Za-z_-]{20}|JQQJ9|8Q~"
 )
 """What a text has in it that may hold one: a pattern for Rust, for the question that every event is asked."""
+
+may_hold_credential = SchemaValidator(
+    core_schema.str_schema(strict=True, pattern=CREDENTIAL_HINTS)
+).isinstance_python
+"""Whether a text has any of the hints in it."""
 
 ESCAPED = rb"\\++(?:/|u00(?:2[BbFf]|3[Dd]|7[Ee]))"
 """One of + / = ~ as some writers of JSON write them."""

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from oai_usage_pipeline.usage.credentials import ESCAPED, without_credentials
+from oai_usage_pipeline.usage.credentials import ESCAPED, may_hold_credential, without_credentials
 from oai_usage_pipeline.usage.key_looks import is_credential
 from oai_usage_pipeline.usage.key_search import SPACE, key_values, names_key, unescaped
 
@@ -130,8 +130,10 @@ def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, 
             done = word.end("word")
             if mark != key and is_credential(key):
                 found[key] = mark
-    scrubbed = without_credentials(b"".join((*replaced, body[done:])), _noting(found, fingerprint))
-    return text if scrubbed == body else scrubbed.decode("utf-8", "surrogatepass")
+    scrubbed = b"".join((*replaced, body[done:])) if replaced else body
+    if may_hold_credential(text):
+        scrubbed = without_credentials(scrubbed, _noting(found, fingerprint))
+    return text if scrubbed is body else scrubbed.decode("utf-8", "surrogatepass")
 
 
 def without_words(text: str, marks: dict[str, str]) -> str:

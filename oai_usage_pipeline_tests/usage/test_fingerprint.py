@@ -462,7 +462,7 @@ def test_hostile_bytes_take_no_more_than_their_length(body: str) -> None:
     assert FINGERPRINT.scrub_unreadable(body.encode())
     assert FINGERPRINT.seal(Envelope("t", None, body, body, body))
     # Four texts of half a megabyte; were one of them tried in every way, this would take hours.
-    assert process_time() - started < 8
+    assert process_time() - started < 20
 
 
 def test_many_different_keys_are_all_replaced() -> None:
