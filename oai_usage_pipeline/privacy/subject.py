@@ -1,9 +1,13 @@
 """Whose texts are to be erased: which events are a subscription's or a user's, and the marks of either.
 
 Belongs here: telling events apart, and what stands for a subject. Erasing is for `erasure`.
+
+An event is theirs by what silver says of it and by what its request names. Of an event that can't be read,
+silver may say nothing: it is theirs when its bytes hold a name of theirs as a word of its own.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,12 +19,17 @@ from oai_usage_pipeline.tables import KEY_ROTATIONS
 from oai_usage_pipeline.usage.derive import derive
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 from oai_usage_pipeline.usage.masking import AS_NAMED, Rename
+from oai_usage_pipeline.usage.metering import LONGEST_NAME, name_held
 from oai_usage_pipeline.usage.payload import is_accounting
 from oai_usage_pipeline.usage.requests import read_request
 
 _PLAIN = re.compile(r"[A-Za-z0-9@._:+-]+", re.ASCII)
 _TEXTS = ("AppSubscriptionKey", "Request", "properties", "payload")
 _AT = "sequence_number"
+_ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
+_ESCAPED = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
+_MOST_ESCAPED = 4
+"""JSON within JSON: a body in an envelope, a text in it, and one more."""
 
 
 @dataclass(frozen=True)
@@ -50,23 +59,60 @@ class Subject:
         if self.kind == "subscription":
             candidates = candidates.filter(~is_accounting())  # of which nothing is left to erase
         column = "subscription" if self.kind == "subscription" else "user_id"
-        found = set(derive(candidates).filter(pl.col(column).is_in(list(self.names)))[_AT])
+        held = {*self.names, *map(name_held, self.names)}
+        found = set(derive(candidates).filter(pl.col(column).is_in(list(held)))[_AT])
+        found |= {
+            at for at, body in candidates.select(_AT, "body").drop_nulls().iter_rows() if self._in(body)
+        }
         if self.kind == "user":
             # A claim that names another user stands before the one that the request names.
             rows = candidates.select(_AT, "Request").iter_rows()
-            found |= {at for at, request in rows if self.names & set(read_request(request).values())}
+            found |= {at for at, request in rows if held & _named_by(request)}
         return numbered[_AT].is_in(list(found))
 
     def _may_be_theirs(self) -> pl.Expr:
-        """A cheap look; a name that JSON would escape can stand in many ways, so all rows are looked at."""
+        """A cheap look; a name that JSON escapes can stand in many ways, so all such rows are looked at."""
         if not all(map(_PLAIN.fullmatch, self.names)):
             return pl.lit(value=True)
-        found = pl.lit(value=False)
-        for name in self.names:
+        found = pl.col("body").is_not_null()
+        for wanted in (*map(_stem, self.names), r"\u"):
             for column in _TEXTS:
-                found |= pl.col(column).str.contains(name, literal=True).fill_null(value=False)
-            found |= pl.col("body").bin.contains(name.encode()).fill_null(value=False)
+                found |= pl.col(column).str.contains(wanted, literal=True).fill_null(value=False)
         return found
+
+    def _in(self, body: bytes) -> bool:
+        """Whether the bytes of an unreadable event hold a name, however deep in JSON it is escaped."""
+        names = "|".join(re.escape(_stem(name)) + r"(?!\w)" * (_stem(name) == name) for name in self.names)
+        wanted = re.compile(rf"(?<!\w)(?:{names})")
+        return any(wanted.search(text) for text in _unescaped(body))
+
+
+def _stem(name: str) -> str:
+    """What of a name is in every column that holds it: long ones are cut."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1]
+
+
+def _named_by(request: str | None) -> set[str | None]:
+    return {name_held(each) for each in read_request(request).values() if isinstance(each, str)}
+
+
+def _unescaped(body: bytes) -> Iterator[str]:
+    """The text of some bytes, and what it says with its escapes resolved, once and again."""
+    for encoding in _ENCODINGS if b"\0" in body else _ENCODINGS[:1]:
+        text = body.decode(encoding, "replace")
+        yield text
+        for _ in range(_MOST_ESCAPED):
+            if "\\" not in text:
+                break
+            text = _ESCAPED.sub(_meant, text)
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            yield text
+
+
+def _meant(escape: re.Match[str]) -> str:
+    if escape[1]:
+        return chr(int(escape[1], 16))
+    return escape[2] if escape[2] in '"/\\' else " "
 
 
 def subscription(lake: Lake, name: str, fingerprint: KeyFingerprint) -> Subject:

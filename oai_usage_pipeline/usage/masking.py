@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from oai_usage_pipeline.usage.answers import error_code
-from oai_usage_pipeline.usage.metering import LONGEST_NAME
+from oai_usage_pipeline.usage.metering import LONGEST_NAME, name_held
 from oai_usage_pipeline.usage.requests import tree_of
 from oai_usage_pipeline.usage.server_events import DONE, events
 from oai_usage_pipeline.usage.streams import is_stream
@@ -154,12 +154,13 @@ class Rename:
     """What becomes of a caller's name for its user: as it is, or a pseudonym for one of them."""
 
     def __init__(self, user: str | None = None, pseudonym: str = "") -> None:
-        self.user = user
+        # As silver has it: of long names, that is their beginning.
+        self.user = user and name_held(user)
         self.pseudonym = pseudonym
 
     def __call__(self, name: str) -> str:
         """The name, or the pseudonym of the one that is to be forgotten."""
-        return self.pseudonym if self.user is not None and name == self.user else name
+        return self.pseudonym if self.user is not None and name_held(name) == self.user else name
 
 
 AS_NAMED = Rename()

@@ -110,10 +110,10 @@ def meter_usage(
     """The record of a call whose log carries counts but no bodies; impossible counts are rejected."""
     named = UsageRecord(
         operation=operation,
-        model=_name(model or request_model),
-        request_model=_name(request_model),
+        model=name_held(model or request_model),
+        request_model=name_held(request_model),
         is_stream=is_stream,
-        response_id=_name(response_id),
+        response_id=name_held(response_id),
     )
     try:
         body = body_of({"usage": usage})
@@ -164,15 +164,15 @@ def record_of(answer: Answer, asked: Request, request: str | None, hint: str | N
             reason = "units_missing"
     # By position, which takes half the time of by name.
     return UsageRecord(
-        _name(asked.get("user") or asked.get("safety_identifier")),
+        name_held(asked.get("user") or asked.get("safety_identifier")),
         operation,
-        _name(kind),
-        _name(model or wanted),
-        _name(wanted),
-        _name(tier) if tier else None,
+        name_held(kind),
+        name_held(model or wanted),
+        name_held(wanted),
+        name_held(tier) if tier else None,
         streamed,
         is_retrieval,
-        _name(response_id),
+        name_held(response_id),
         *ending,
         *tokens,
         *units,  # type: ignore[arg-type]  # of a starred tuple mypy takes every field for any argument
@@ -229,7 +229,7 @@ def _cut_answer(response: str | None) -> Answer:
     return answer._replace(status="unmetered", reason="truncated", tokens=NO_TOKENS, units=NO_UNITS)
 
 
-def _name(text: str | None) -> str | None:
+def name_held(text: str | None) -> str | None:
     """A foreign text as a column holds it: nothing is null, and the length is bounded."""
     if not text:
         return None

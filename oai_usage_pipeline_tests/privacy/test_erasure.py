@@ -112,6 +112,72 @@ def test_a_user_of_any_name_is_found(tmp_path: Path, name: str) -> None:
     assert events_of(hub.lake, user(name, FINGERPRINT)) == {"2026-03-10": 1}
 
 
+def escaped(body: bytes) -> bytes:
+    """The same JSON as writers of .NET and Java send it."""
+    return body.replace(b"+", rb"\u002B").replace(b"@", rb"\u0040")
+
+
+WHOLE = call("ada+work@example.com", WORD)
+CLAIM = json.dumps({**shapes.POLICY, "userClaims": {"oid": "ada+work@example.com"}, "request": WORD}).encode()
+
+
+WRITTEN = {
+    "escaped": escaped(WHOLE),
+    "escaped in the request alone": envelope(
+        Request=escaped(json.dumps({"user": "ada+work@example.com", "input": WORD}).encode()).decode()
+    ),
+    "an escaped claim": escaped(CLAIM),
+    "two objects": WHOLE + WHOLE,
+    "two escaped objects": escaped(WHOLE) * 2,
+    "behind a new line": json.dumps(f"{WORD}: \nada+work@example.com").encode(),
+    "garbage behind it": WHOLE + b"garbage",
+    "a zero behind it": WHOLE + bytes(1),
+    "an envelope within a text": json.dumps(escaped(WHOLE).decode()).encode(),
+    "UTF-16 that was cut": WHOLE.decode().encode("utf-16")[:-61],
+    "UTF-16 without a mark": (WHOLE + WHOLE).decode().encode("utf-16-be"),
+}
+
+
+def test_a_user_is_forgotten_however_an_event_is_written(tmp_path: Path) -> None:
+    hub = Hub(Lake(str(tmp_path / "lake")))
+    hub.send(10, *WRITTEN.values(), call("someone", OTHERS), call("someone", OTHERS) * 2)
+    hub.capture()
+    before = derive_all(hub.lake)[USAGE_EVENTS.name]
+    whom = user("ada+work@example.com", FINGERPRINT)
+    bronze = hub.lake.existing(OPENAI_EVENTS).scan().sort("sequence_number").collect()
+    missed = [name for name, theirs in zip(WRITTEN, whom.is_theirs(bronze), strict=False) if not theirs]
+    assert missed == []
+    assert forget(hub.lake, whom).erased_event_count == len(WRITTEN)
+    after = derive_all(hub.lake)[USAGE_EVENTS.name]
+    folder = Path(hub.lake.location)
+    assert words_in(folder, WORD) == []
+    assert words_in(folder, OTHERS), "others keep their texts"
+    assert everyones(after).equals(everyones(before))
+    assert whom.names.isdisjoint(after["user_id"])
+    assert events_of(hub.lake, whom) == {}
+
+
+def test_a_name_that_is_part_of_anothers_makes_no_unreadable_event_theirs(tmp_path: Path) -> None:
+    hub = Hub(Lake(str(tmp_path / "lake")))
+    hub.send(10, call("adam", OTHERS) * 2)
+    hub.capture()
+    assert events_of(hub.lake, user("ada", FINGERPRINT)) == {}
+
+
+@pytest.mark.parametrize("payloads", ["all", "accounting"])
+def test_a_user_whose_name_no_column_holds_whole_is_forgotten(tmp_path: Path, payloads: str) -> None:
+    hub = Hub(Lake(str(tmp_path / "lake")))
+    name = "u" * 300 + "@x"
+    hub.send(10, call(name, WORD), call(name, WORD)[:-30], call(name, WORD) * 2, call("someone", OTHERS))
+    hub.capture(payloads)
+    derive_all(hub.lake)
+    whom = user(name, FINGERPRINT)
+    forget(hub.lake, whom)
+    users = derive_all(hub.lake)[USAGE_EVENTS.name]["user_id"].drop_nulls().to_list()
+    assert sorted(users) == [whom.pseudonym, whom.pseudonym, "someone"]
+    assert [words_in(Path(hub.lake.location), word) for word in (name[:200], WORD)] == [[], []]
+
+
 def test_an_erasure_that_dies_is_taken_over_by_the_next(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     derive_all(hub.lake)
     forgotten = user(USER, FINGERPRINT)
