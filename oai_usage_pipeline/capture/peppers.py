@@ -52,23 +52,35 @@ def check_pepper(
 
 def _refuse(known: Mapping[int, str], fingerprint: KeyFingerprint) -> None:
     _refuse_one(known, fingerprint, "OAI_USAGE_KEY_PEPPER", "OAI_USAGE_KEY_PEPPER_VERSION")
-    previous = fingerprint.previous
-    if previous is None:
+    if fingerprint.previous is not None or fingerprint.version not in known:
+        _refuse_step(known, fingerprint)
+    if fingerprint.previous is not None:
+        _refuse_one(
+            known,
+            fingerprint.previous,
+            "OAI_USAGE_KEY_PEPPER_PREVIOUS",
+            "OAI_USAGE_KEY_PEPPER_VERSION, less one for the previous pepper,",
+        )
+
+
+def _refuse_step(known: Mapping[int, str], fingerprint: KeyFingerprint) -> None:
+    """A version follows the one before it; a new one needs that one's pepper, to pair fingerprints."""
+    before, newest = fingerprint.version - 1, max((v for v in known if v < fingerprint.version), default=None)
+    if newest is None:
         return
-    older = [version for version in known if version < fingerprint.version]
-    if older and previous.version not in known:
+    if before not in known:
         raise ConfigurationError(
             f"OAI_USAGE_KEY_PEPPER_VERSION is {fingerprint.version}, but this lake has no fingerprints of "
-            f"version {previous.version}, which OAI_USAGE_KEY_PEPPER_PREVIOUS would be: its last are of "
-            f"version {max(older)}. Versions count by one: set OAI_USAGE_KEY_PEPPER_VERSION to "
-            f"{max(older) + 1}"
+            f"version {before}, which OAI_USAGE_KEY_PEPPER_PREVIOUS would be: its last are of "
+            f"version {newest}. Versions count by one: set OAI_USAGE_KEY_PEPPER_VERSION to {newest + 1}"
         )
-    _refuse_one(
-        known,
-        previous,
-        "OAI_USAGE_KEY_PEPPER_PREVIOUS",
-        "OAI_USAGE_KEY_PEPPER_VERSION, less one for the previous pepper,",
-    )
+    if fingerprint.previous is None:
+        raise ConfigurationError(
+            f"OAI_USAGE_KEY_PEPPER_VERSION is {fingerprint.version}, which is new to this lake, but "
+            "OAI_USAGE_KEY_PEPPER_PREVIOUS is not set: nobody would answer for the calls of the keys in use. "
+            f"Set it to the pepper of version {before}, until those keys have been seen again "
+            "(docs/REFERENCE.md)"
+        )
 
 
 def _refuse_one(

@@ -61,8 +61,20 @@ def test_a_check_value_is_part_of_no_fingerprint() -> None:
             KeyFingerprint(SECOND, 3, previous=FIRST),
             "last are of version 1. Versions count by one: set OAI_USAGE_KEY_PEPPER_VERSION to 2",
         ),
+        (
+            KeyFingerprint(SECOND, 2),
+            "calls of the keys in use. Set it to the pepper of version 1, until those keys have been seen",
+        ),
+        (KeyFingerprint(SECOND, 7), "Versions count by one: set OAI_USAGE_KEY_PEPPER_VERSION to 2"),
     ],
-    ids=["another pepper", "another version", "another previous pepper", "a version left out"],
+    ids=[
+        "another pepper",
+        "another version",
+        "another previous pepper",
+        "a version left out",
+        "no previous pepper",
+        "versions left out, no previous pepper",
+    ],
 )
 def test_a_pepper_that_contradicts_the_lake_captures_nothing(
     lake: Lake, wrong: KeyFingerprint, message: str
@@ -77,7 +89,7 @@ def test_a_pepper_that_contradicts_the_lake_captures_nothing(
 
 def test_the_pepper_of_an_older_version_is_named(lake: Lake) -> None:
     run(lake, KeyFingerprint(FIRST, 1), count=3)
-    run(lake, KeyFingerprint(SECOND, 2), count=4)
+    run(lake, KeyFingerprint(SECOND, 2, previous=FIRST), count=4)
     with pytest.raises(ConfigurationError, match="it is that of version 1"):
         run(lake, KeyFingerprint(FIRST, 2), count=5)
 
@@ -91,13 +103,14 @@ def test_no_message_shows_a_pepper_or_its_check_value(lake: Lake) -> None:
             assert secret not in str(refused.value)
 
 
-def test_renewed_peppers_are_taken_and_an_older_one_may_come_back(lake: Lake) -> None:
+def test_renewed_peppers_are_taken_and_once_known_need_no_previous_one(lake: Lake) -> None:
     run(lake, KeyFingerprint(FIRST, 1), count=3)
     run(lake, KeyFingerprint(SECOND, 2, previous=FIRST), count=4)
     run(lake, KeyFingerprint(FIRST, 1), count=5)
-    run(lake, KeyFingerprint(THIRD, 3, previous=SECOND), count=6)
+    run(lake, KeyFingerprint(SECOND, 2), count=6)
+    run(lake, KeyFingerprint(THIRD, 3, previous=SECOND), count=7)
     assert versions(lake) == [1, 2, 3]
-    assert lake.existing(OPENAI_EVENTS).row_count() == 6
+    assert lake.existing(OPENAI_EVENTS).row_count() == 7
 
 
 def test_of_a_lake_without_a_record_the_previous_pepper_is_believed_not_recorded(lake: Lake) -> None:
