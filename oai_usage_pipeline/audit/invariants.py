@@ -73,7 +73,8 @@ def nothing_lost(lake: Lake) -> Finding:
         if holes.count:
             wrong.append(
                 f"{row['event_hub']} partition {row['partition_id']}: {holes.count} events missing between "
-                f"{row['first']} and {row['last']}, and nobody has acknowledged them: {holes}"
+                f"{row['first']} and {row['last']}, and nobody has acknowledged them: {holes}. "
+                "Where `oai-usage gaps` doesn't list them, `oai-usage repair` gets them back, or records them"
             )
     events = int(partitions["distinct"].sum())
     given_up = f", but for {acknowledged} that are acknowledged as missing (see `oai-usage gaps`)"

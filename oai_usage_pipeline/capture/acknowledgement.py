@@ -75,7 +75,11 @@ def _wanted(gaps: Sequence[Gap], event_hub: str | None, partition_id: str, first
     open_ones = [str(each) for each in gaps if each.is_open]
     raise ConfigurationError(
         f"{event_hub} partition {partition_id} has no open gap {first} to {last}. "
-        + ("Open are:\n" + "\n".join(open_ones) if open_ones else "None is open: see `oai-usage gaps`")
+        + (
+            "Open are:\n" + "\n".join(open_ones)
+            if open_ones
+            else "None is open: `oai-usage repair` records what `oai-usage verify` finds missing"
+        )
     )
 
 

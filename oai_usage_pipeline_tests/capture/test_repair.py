@@ -1,6 +1,7 @@
 """`repair` sets a damaged table right, whatever was done to it; then all holds and capture goes on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from oai_usage_pipeline.errors import SourceUnavailable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.day import refresh_days, stale_days
 from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
-from oai_usage_pipeline.tables import OPENAI_EVENTS
+from oai_usage_pipeline.tables import CAPTURE_GAPS, OPENAI_EVENTS
 from oai_usage_pipeline_tests.capture import damage
 from oai_usage_pipeline_tests.capture.damage import (
     FINGERPRINT,
@@ -134,6 +135,21 @@ def test_what_nobody_has_any_more_at_the_end_is_a_gap_that_stops_the_partition_u
     ] == []
     assert damage.numbers(lake)[-1] == 49
     assert repair(hub({"0": 50, "1": 50}, first=30), lake) == []
+
+
+def test_a_record_of_gaps_that_was_lost_is_made_again(tmp_path: Path) -> None:
+    lake, later = Lake(str(tmp_path / "lake")), hub({"0": 20}, first=15)
+    capture(hub({"0": 10}), lake)
+    capture(later, lake)
+    acknowledge_gap(later, lake, "0", 10, 14, "Ada", "retention was a day", NOW)
+    assert capture(later, lake).event_count == 5
+    shutil.rmtree(lake.uri(CAPTURE_GAPS))
+    assert (
+        "10 to 14. Where `oai-usage gaps` doesn't list them, `oai-usage repair`"
+        in nothing_lost(lake).sentence
+    )
+    repair(later, lake)
+    assert [(each.range, each.is_open) for each in gaps_of(lake)] == [((10, 14), True)]
 
 
 def test_a_hole_in_the_middle_of_which_the_hub_has_half_is_filled_and_the_rest_recorded(lake: Lake) -> None:
