@@ -14,7 +14,8 @@ from datetime import datetime
 
 import polars as pl
 
-from oai_usage_pipeline.errors import ConfigurationError, PositionConflict
+from oai_usage_pipeline.errors import ConfigurationError, HistoryGone, PositionConflict
+from oai_usage_pipeline.lake.failures import explaining
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.privacy.rewriting import ATTEMPTS, follow, remove_old_files, rewrite_day
@@ -52,13 +53,24 @@ class Erasure:
 
 
 def events_of(lake: Lake, subject: Subject) -> dict[str, int]:
-    """How many events of theirs there are that an erasure would change, by ISO date; reads all of bronze."""
+    """How many events of theirs there are that an erasure would change, by ISO date; reads all of bronze.
+
+    Looks again, once, when files went while they were read. Raises LakeUnavailable, LakeDamaged.
+    """
+    try:
+        return _events_of(lake, subject)
+    except HistoryGone:
+        return _events_of(lake, subject)
+
+
+def _events_of(lake: Lake, subject: Subject) -> dict[str, int]:
     table = lake.table(OPENAI_EVENTS)
     counts = {}
-    for day in sorted(table.days()):
-        rows = day_of(table, day).select(*OPENAI_EVENTS.schema)
-        chunks: Iterator[pl.DataFrame] = rows.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
-        counts[day] = sum(int(subject.is_theirs(chunk).sum()) for chunk in chunks)
+    with explaining(table):
+        for day in sorted(table.days()):
+            rows = day_of(table, day).select(*OPENAI_EVENTS.schema)
+            chunks: Iterator[pl.DataFrame] = rows.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
+            counts[day] = sum(int(subject.is_theirs(chunk).sum()) for chunk in chunks)
     return {day: count for day, count in counts.items() if count}
 
 

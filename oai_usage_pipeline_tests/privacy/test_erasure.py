@@ -1,7 +1,7 @@
 """Whoever asks to be forgotten is: in every table and old file, while all numbers stay."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +12,10 @@ from oai_usage_pipeline.audit.invariants import verify
 from oai_usage_pipeline.cli import main
 from oai_usage_pipeline.errors import ConfigurationError
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.privacy import erasure
 from oai_usage_pipeline.privacy.erasure import erase, erasures_of, events_of
+from oai_usage_pipeline.privacy.retention import purge
 from oai_usage_pipeline.privacy.subject import Subject, subscription, user
 from oai_usage_pipeline.tables import KEY_ROTATIONS, OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS
 from oai_usage_pipeline_tests.landed import FINGERPRINT
@@ -176,6 +178,22 @@ def test_a_user_whose_name_no_column_holds_whole_is_forgotten(tmp_path: Path, pa
     users = derive_all(hub.lake)[USAGE_EVENTS.name]["user_id"].drop_nulls().to_list()
     assert sorted(users) == [whom.pseudonym, whom.pseudonym, "someone"]
     assert [words_in(Path(hub.lake.location), word) for word in (name[:200], WORD)] == [[], []]
+
+
+def test_a_purge_in_the_middle_of_the_search_makes_it_look_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, begun = LakeTable.scan, []
+
+    def late(self: LakeTable) -> pl.LazyFrame:
+        rows = scan(self)
+        if self.contract == OPENAI_EVENTS and not begun:
+            begun.append(self.version)
+            assert purge(hub.lake, date(2026, 3, 11)).removed_files
+        return rows
+
+    monkeypatch.setattr(LakeTable, "scan", late)
+    assert events_of(hub.lake, user(USER, FINGERPRINT)) == {"2026-03-10": 3, "2026-03-11": 3}
 
 
 def test_an_erasure_that_dies_is_taken_over_by_the_next(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
