@@ -78,7 +78,7 @@ def kept_by(table: LakeTable, rewrite: Rewrite, lost: Lost) -> list[tuple[Partit
     except HistoryGone:
         return []
     return [
-        ((str(key[0]), str(key[1]), str(key[2])), _runs(rows["sequence_number"]))
+        ((str(key[0]), str(key[1]), str(key[2])), runs(rows["sequence_number"]))
         for key, rows in found.sort(EVENT_KEY).group_by(PARTITION, maintain_order=True)
     ]
 
@@ -132,10 +132,10 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _runs(numbers: pl.Series) -> Ranges:
+def runs(numbers: pl.Series) -> Ranges:
     """Sorted numbers as ranges."""
     number = pl.col("sequence_number")
     placed = numbers.to_frame().with_row_index("place")
-    runs = placed.group_by((number - pl.col("place").cast(pl.Int64)).alias("run"))
-    spans = runs.agg(number.min().alias("first"), number.max().alias("last")).sort("first")
+    grouped = placed.group_by((number - pl.col("place").cast(pl.Int64)).alias("run"))
+    spans = grouped.agg(number.min().alias("first"), number.max().alias("last")).sort("first")
     return tuple(spans.select("first", "last").iter_rows())

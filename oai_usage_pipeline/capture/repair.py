@@ -21,6 +21,7 @@ from oai_usage_pipeline.capture.contents import (
     within,
 )
 from oai_usage_pipeline.capture.continuity import Ranges, missing
+from oai_usage_pipeline.capture.foreign_rows import foreign_rows
 from oai_usage_pipeline.capture.landing import Keep, as_they_came
 from oai_usage_pipeline.capture.lost_rows import kept_by
 from oai_usage_pipeline.capture.preflight import FIRST_COLUMNS
@@ -209,6 +210,8 @@ def _course(site: Site, partition: PartitionContents, back: Sequence[PutBack]) -
         lost = tuple(within(lost, min(first for first, _ in returned), lost[-1][1])) if lost else ()
     last = max((end for _, end in (*partition.held, *returned)), default=None)
     bounds = site.bounds.get(key)
+    if bounds and (strange := foreign_rows(site.table, site.source, partition, bounds)):
+        return _Course(key, left=strange)
     if lost and key[0] != site.hub.event_hub:
         return _Course(
             key,
