@@ -39,9 +39,7 @@ _WITHOUT_REASON = ("metered", "unit_billed")
 _HUB = Hub("namespace/hub", "2026-01-05T08:00:00.000Z", ("0",))
 _KEYS = KeyFingerprint(b"pepper of the fuzzer")
 _KEY_FIELD = re.compile(rb'"[aA]ppSubscriptionKey"\s{0,9}:\s{0,9}"%s"' % CANARY.encode())
-_FORMS = tuple(
-    form for text in (CANARY, CANARY.upper()) for form in (text.encode(), text.encode("utf-16-le"))
-)
+_FORMS = (CANARY, CANARY.upper())
 
 
 @dataclass
@@ -159,12 +157,9 @@ class Target:
     def _look_for_the_key(self, body: bytes, row: LandedRow) -> None:
         if len(_KEY_FIELD.findall(body)) != 1 or body.count(b"ubscriptionKey") != 1:
             return
-        kept = b"\n".join(
-            each.encode("utf-8", "replace") if isinstance(each, str) else each
-            for each in row[4:]
-            if isinstance(each, str | bytes)
-        )
-        if any(form in kept for form in _FORMS):
+        texts = "\n".join(each for each in row[4:] if isinstance(each, str))
+        kept = b"\n".join(each for each in row[4:] if isinstance(each, bytes))
+        if any(form in texts or form.encode() in kept or form.encode("utf-16-le") in kept for form in _FORMS):
             self._failed("leaks", body, "the key was kept")
 
     def _failed(self, kind: str, body: bytes, what: str) -> None:
