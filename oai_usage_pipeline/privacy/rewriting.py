@@ -7,8 +7,9 @@ for `retention` and `erasure`.
    as a capture, makes Delta refuse the commit, and the day is read again.
 2. Derived tables follow, to the same rows: they read what changed from the files that are to go.
 3. Files of replaced rows are deleted at once. Who reads an older version then meets a missing file: a refresh
-   fails, loudly and once, and is repeated by the next tick; capture never reads old files. Files that no version names may be of a commit under way, so
-   they go a week after they were written: no commit takes that long.
+   fails, loudly and once, and is repeated by the next tick; capture never reads old files. Files that no
+   version names may be of a commit under way, so they go a week after they were written: no commit takes
+   that long.
 
 A crash in between leaves nothing half done: what is left is found by the next call, since days are looked
 at anew and old files are removed whenever one ends.

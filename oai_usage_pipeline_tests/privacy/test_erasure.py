@@ -183,7 +183,8 @@ def test_a_user_whose_name_no_column_holds_whole_is_forgotten(tmp_path: Path, pa
 def test_a_purge_in_the_middle_of_the_search_makes_it_look_again(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scan, begun = LakeTable.scan, []
+    scan = LakeTable.scan
+    begun: list[int] = []
 
     def late(self: LakeTable) -> pl.LazyFrame:
         rows = scan(self)
