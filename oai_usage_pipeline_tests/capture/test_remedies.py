@@ -1,5 +1,6 @@
-"""A remedy that was decided on a table which another repair has changed since is refused."""
+"""A remedy that another repair has overtaken is refused; one that lands events keeps no more than capture."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,12 +9,17 @@ import pytest
 
 from oai_usage_pipeline.audit.invariants import nothing_doubled
 from oai_usage_pipeline.capture import remedies
+from oai_usage_pipeline.capture.landing import bronze_frame
 from oai_usage_pipeline.capture.remedies import PutBack, Reland, Remedy, Site
 from oai_usage_pipeline.capture.repair import Plan, Repair
+from oai_usage_pipeline.capture.run import CaptureRun
+from oai_usage_pipeline.capture.source import HubEvent
 from oai_usage_pipeline.errors import PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.privacy.keeping import keep_of
 from oai_usage_pipeline_tests.capture import damage
 from oai_usage_pipeline_tests.capture.damage import FINGERPRINT, NOW, hub
+from oai_usage_pipeline_tests.capture.list_source import ListSource, event
 
 MORE = {"0": 50, "1": 25}
 
@@ -58,7 +64,7 @@ def test_of_two_repairs_without_positions_one_lands_events_again(
     damage.forget_old_files(lake)
     (first, site), (second, stale) = decided(lake), decided(lake)
     assert isinstance(first, Reland)
-    monkeypatch.setattr(remedies, "bronze_frame", after(lambda: first.apply(site), remedies.bronze_frame))
+    monkeypatch.setattr(remedies, "bronze_frame", after(lambda: first.apply(site), bronze_frame))
     with pytest.raises(PositionConflict):
         second.apply(stale)
     assert nothing_doubled(lake).holds
@@ -74,3 +80,24 @@ def after(overtake: Callable[[], None], made: Callable[..., pl.DataFrame]) -> Ca
         return made(*args)
 
     return wrapped
+
+
+@pytest.mark.parametrize("harm", [damage.delete_middle, damage.overwrite_with_nothing])
+def test_events_that_are_landed_again_keep_what_the_setting_says_and_no_more(
+    harm: Callable[[Lake], None], tmp_path: Path
+) -> None:
+    lake, source = Lake(str(tmp_path / "lake")), ListSource({"0": [of_a_person(n) for n in range(30)]})
+    keep = keep_of("accounting")
+    assert CaptureRun(source, lake, FINGERPRINT, keep=keep).execute().errors == []
+    before = damage.rows(lake).sort("sequence_number")
+    harm(lake)
+    damage.delete_change_files(lake)
+    damage.forget_old_files(lake)
+    assert Repair(source, lake, FINGERPRINT, lambda: NOW, lambda _: True, keep=keep).execute().is_sound
+    assert damage.rows(lake).sort("sequence_number").equals(before)
+    assert not [row for row in damage.rows(lake).rows() if "Ada" in str(row)]
+
+
+def of_a_person(number: int) -> HubEvent:
+    request = json.dumps({"model": "m", "messages": [{"role": "user", "content": "I am Ada"}]})
+    return event(number, json.dumps({"EventTime": "2026-01-05T08:00:00Z", "Request": request}).encode())
