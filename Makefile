@@ -54,12 +54,14 @@ mutants: extras ## Change the core modules line by line, and show which changes 
 	@$(BIN)/python -m stress.mutants
 
 # Without its advisories pip-audit skips every package and calls that clean: --strict makes it fail instead.
-security: extras ## Check the code (bandit), list the dependencies (SBOM in build/), and audit the lock (pip-audit)
+LOCKS := requirements.lock requirements-extras.lock
+
+security: extras ## Check the code (bandit), list the dependencies (SBOM in build/), and audit the locks (pip-audit)
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive oai_usage_pipeline && echo "bandit: nothing found"
 	@mkdir -p build
-	@$(BIN)/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json
-	@echo "SBOM: build/sbom.cdx.json, all that requirements.lock pins"
-	@$(BIN)/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements.lock || \
+	@awk '/^[^ ]/ {is_new = !seen[$$1]++} is_new' $(LOCKS) | $(BIN)/python -W ignore -m cyclonedx_py requirements - --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json
+	@echo "SBOM: build/sbom.cdx.json, all that these pin: $(LOCKS)"
+	@$(BIN)/pip-audit --strict --progress-spinner off --disable-pip --require-hashes $(LOCKS:%=-r %) || \
 		{ echo "pip-audit: not passed. If it says that a package could not be audited or a host not be resolved, the"; \
 		echo "advisories of the package index can't be reached from here, and NOTHING is known about vulnerabilities."; exit 1; }
 

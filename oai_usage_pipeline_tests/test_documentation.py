@@ -93,6 +93,17 @@ def test_a_lock_names_no_host_and_pins_all_with_hashes(name: str) -> None:
     assert lock.count("--hash=sha256:") >= len(pins)
 
 
+def test_the_security_target_lists_and_audits_both_locks() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert "\nLOCKS := requirements.lock requirements-extras.lock\n" in makefile
+    recipe = makefile.split("\nsecurity:")[1].split("\n\n")[0]
+    for program, locks in (
+        ("| $(BIN)/python -W ignore -m cyclonedx_py", "$(LOCKS)"),
+        ("pip-audit", "$(LOCKS:%=-r %)"),
+    ):
+        assert any(program in line and locks in line for line in recipe.splitlines())
+
+
 def test_the_extras_change_nothing_that_is_locked() -> None:
     locked, extras = (
         dict(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==(\S+)", (REPOSITORY / name).read_text(), re.MULTILINE))
