@@ -1,7 +1,8 @@
-"""The fuzzer with atheris choosing the inputs: what reached a branch of `usage` for the first time is changed on.
+"""The fuzzer guided by atheris: what reached a branch of `usage` for the first time is changed on.
 
-Only the guidance belongs here: it takes a process of its own, since atheris changes the code while that is
-imported, and ends the process when it is done. What is checked is `fuzz`'s, and how inputs change, `mutations`'.
+Only the guidance belongs here: it takes a process of its own, since atheris changes the code while that
+is imported, and ends the process when it is done. What is checked is `fuzz`'s, and how inputs change,
+`mutations`'.
 """
 
 import json
