@@ -87,10 +87,7 @@ _FORMS = (
     _Form(b"sk-", re.compile(rb"(?P<secret>sk-" + _begins_word(b"sk-") + rb"[\w-]{20,}+)"), is_credential),
     _Form(
         b"sig=",
-        re.compile(
-            rb"sig=(?:(?<=u0026sig=)|%s)(?P<secret>(?:[0-9A-Za-z%%+/=_-]++|%s)++)"
-            % (_begins_word(b"sig="), ESCAPED)
-        ),
+        re.compile(rb"sig=%s(?P<secret>(?:[0-9A-Za-z%%+/=_-]++|%s)++)" % (_begins_word(b"sig="), ESCAPED)),
         _is_token,
     ),
     _Form(

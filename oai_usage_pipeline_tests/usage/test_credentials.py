@@ -42,6 +42,10 @@ CREDENTIALS = {
     "a signature": ("SharedAccessSignature sr=a&sig={}&se=1", SIGNATURE),
     "a header of the service": ("api-key: {}\r\n", "0123456789abcdef0123456789abcdef"),
     "a provider's key": ("key: {}", "sk-proj-abcDEF123456ghiJKL7890"),
+    "a provider's key at a line's start": ("{}\n", "sk-ant-api03-abcDEF123456ghiJKL7890"),
+    "a token at a line's start": ("{}\n", JWT),
+    "a signature at a line's start": ("sig={}", SIGNATURE),
+    "a key in a query": ("?q=%22{}%22", "sk-proj-abcDEF123456ghiJKL7890"),
     "an application's secret": ("client_secret={}", APPLICATION),
     "the same without a name": ("'{}'", APPLICATION),
     "a key of Azure's": ("my key {} is", AZURE),
@@ -131,6 +135,7 @@ def test_a_body_with_credentials_stays_json_and_is_charged_as_before(pieces: lis
 
 ORDINARY = [
     "Basic understanding of basic concepts, basically. BASIC programmers",
+    "Basic YWJjZGVmZ2g= is base64 of a word, and Basic abcdefgh123 of no text",
     "bearer bonds are bearer instruments; the Bearer token-based scheme; wearer abc123def456ghi789",
     "Authorization: Bearer <token>",
     'headers={"Authorization": f"Bearer {token}"}',

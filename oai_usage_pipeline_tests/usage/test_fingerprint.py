@@ -344,6 +344,12 @@ def test_unreadable_bytes_are_scrubbed_by_field_name(body: str, scrubbed: str) -
     assert FINGERPRINT.scrub_unreadable(body.encode()).decode() == scrubbed
 
 
+@pytest.mark.parametrize(("body", "scrubbed"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_long_text_is_scrubbed_as_a_short_one(body: str, scrubbed: str) -> None:
+    before = "A keyboard, a token of a secret. " * 30 + "\n"
+    assert FINGERPRINT.scrub_unreadable((before + body).encode()).decode() == before + scrubbed
+
+
 @pytest.mark.parametrize("body", [body for body, _ in UNREADABLE.values()], ids=UNREADABLE)
 def test_scrubbing_twice_is_scrubbing_once(body: str) -> None:
     once = FINGERPRINT.scrub_unreadable(body.encode())
