@@ -104,6 +104,13 @@ def test_scrubbing_credentials_twice_is_scrubbing_once(around: str, secret: str)
     assert FINGERPRINT.scrub_unreadable(body) == body
 
 
+def test_a_text_may_hold_credentials_of_every_kind() -> None:
+    text = "\n".join(around.format(secret) for around, secret in CREDENTIALS.values())
+    marked = "\n".join(around.format(FINGERPRINT.of(secret)) for around, secret in CREDENTIALS.values())
+    assert scrubbed(text) == marked
+    assert FINGERPRINT.scrub_unreadable(text.encode()).decode() == marked
+
+
 @pytest.mark.parametrize("secret", [JWT, AZURE, BASE64])
 def test_a_long_credential_is_replaced_in_every_text_of_its_event(secret: str) -> None:
     sealed = FINGERPRINT.seal(
