@@ -61,6 +61,7 @@ def test_sensors_bring_traffic_to_gold_and_the_checks_run_from_the_ui(tmp_path: 
         assert {each["name"] for each in checks} == {
             "gold_equals_silver",
             "days_are_current",
+            "days_are_complete",
             "estimated_share",
         }
         assert [each.sentence for each in verify(lake.pipeline.lake()) if not each.holds] == []
