@@ -53,8 +53,8 @@ BACKLOG = "oai_usage_pipeline/capture/backlog.py"
 TEST_COMMIT = "oai_usage_pipeline_tests/capture/test_commit.py"
 TEST_METERING = "oai_usage_pipeline_tests/usage/test_metering.py"
 TEST_RUN = "oai_usage_pipeline_tests/capture/test_run.py"
-APPEND = "table.append(fresh, {hub.app_id(each.partition_id): each.last for each in ranges})  # Step 3."
-POSITIONS = "{hub.app_id(each.partition_id): each.last for each in ranges}"
+APPEND = "table.append(fresh, moved, sound_at=sound_at)  # Step 3."
+POSITIONS = "moved"
 
 BUGS = (
     Bug(
@@ -104,8 +104,8 @@ BUGS = (
         (
             Edit(
                 BACKLOG,
-                "return self.bounds.first - 1 if self.position is None else self.position",
-                "return self.bounds.last if self.position is None else self.position",
+                "        if self.position is not None:\n            return self.position\n",
+                "        return self.bounds.last if self.position is None else self.position\n",
             ),
         ),
         (f"{TEST_RUN}::test_all_partitions_are_captured_in_commits_that_they_share",),
