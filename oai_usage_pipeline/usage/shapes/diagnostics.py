@@ -92,15 +92,20 @@ def _left_out(foreign: int, too_many: int) -> Iterator[Line]:
 
 
 def _add(calls: dict[Any, _Logged], number: int, kind: str, flat: dict[str, Any]) -> None:
-    given = flat.get("correlationid")
-    correlation_id = given if isinstance(given, str) and given else None
+    correlation_id = _id_of(flat)
     call = calls.setdefault(correlation_id or number, _Logged(correlation_id))
     (call.llm if kind == _LLM else call.gateway).append(flat)
 
 
+def _id_of(flat: dict[str, Any]) -> str | None:
+    """The id of a record's call; numbers are those of records without one, so an id is a text or none."""
+    given = flat.get("correlationid")
+    return given if isinstance(given, str) and given else None
+
+
 def _add_cut(calls: dict[Any, _Logged], cut: dict[str, Any]) -> None:
     flat = _flat(cut) or {}
-    kind, given = _kind(flat), flat.get("correlationid")
+    kind, given = _kind(flat), _id_of(flat)
     if kind and (given or not calls):
         _add(calls, MOST_RECORDS, kind, llm_log.without_counts(flat))
     if last := calls.get(given or MOST_RECORDS):

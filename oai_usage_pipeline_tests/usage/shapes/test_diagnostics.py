@@ -468,3 +468,14 @@ def test_an_event_time_is_that_of_each_record() -> None:
     earlier = EVENT_TIME.replace("T11:", "T10:")
     rows = rows_of(records(of_call(llm_log(), "a"), of_call(llm_log(), "b") | {"time": earlier}))
     assert [row["event_at"] for row in rows] == [TIMES, TIMES.replace(hour=10)]
+
+
+@pytest.mark.parametrize("odd", [["call-1"], {"id": "call-1"}, 1, True, None, "", []])
+def test_a_cut_record_whose_id_is_no_text_has_none(odd: object) -> None:
+    # Found by the fuzzer: what can't be a key of a dictionary was asked for in one.
+    record = llm_log() | {"correlationId": odd}
+    (row,) = rows_of(json.dumps(records(record)).encode()[:-40])
+    assert (row["status"], row["reason"], row["request_id"]) == ("unmetered", "truncated", None)
+    first, *others = rows_of(json.dumps(records(llm_log(), record)).encode()[:-40])
+    assert (first["status"], first["request_id"], first["total_tokens"]) == ("metered", "call-1", 15)
+    assert not others or others[0]["status"] == "unmetered"
