@@ -65,7 +65,6 @@ def test_a_gap_names_the_ranges_and_what_to_type() -> None:
     assert error.missing == ((10, 14), (21, 29))
     assert "partition 0: events 10 to 14 and 21 to 29 are missing" in str(error)
     for first, last in error.missing:
-        command = (
-            f"`oai-usage gaps acknowledge --partition 0 --first {first} --last {last} --by WHO --why WHY`"
-        )
+        numbers = f"--partition 0 --first {first} --last {last}"
+        command = f"`oai-usage gaps acknowledge {numbers} --hub namespace/hub --by WHO --why WHY`"
         assert command in str(error)

@@ -13,6 +13,7 @@ from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.orchestration import liveness, sensors
 from oai_usage_pipeline.orchestration.days import live_days, range_tags
 from oai_usage_pipeline.orchestration.liveness import SILENT_SECONDS, is_at_work, signs_of_life
+from oai_usage_pipeline.orchestration.passes import PassFailed
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.orchestration.schedules import daily_close
 from oai_usage_pipeline.orchestration.sensors import backlog_sensor, stale_days_sensor
@@ -144,7 +145,7 @@ def test_a_hub_that_is_gone_is_a_reason_to_skip_not_an_error(
     lake.broker.start()
 
 
-def test_a_partition_stopped_by_a_gap_asks_for_nothing_and_says_so(
+def test_a_partition_stopped_by_a_gap_asks_for_the_pass_that_records_it_and_then_says_so(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     with embedded_lake(tmp_path / "stack", partitions=1) as lake:
@@ -154,6 +155,9 @@ def test_a_partition_stopped_by_a_gap_asks_for_nothing_and_says_so(
         lake.broker.options = ("--retention-events", "50")
         lake.broker.start()
         lake.send(200)
+        assert len(tick(backlog_sensor, instance)[0]) == 1
+        with pytest.raises(PassFailed):
+            lake.run()
         requests, reason = tick(backlog_sensor, instance)
     assert requests == []
     assert "events 100 to 249 are missing" in reason

@@ -200,9 +200,10 @@ def test_a_day_that_fails_does_not_keep_the_others_from_being_done(landing: Land
 def test_a_source_made_anew_leaves_no_rows_of_the_old_one(landing: Landing, tmp_path: Path) -> None:
     landing.send(30, day=10)
     refresh_all(landing.lake)
+    anew = Lake(str(tmp_path / "anew"))
+    Landing(anew).send(20, day=12)
     shutil.rmtree(landing.lake.uri(OPENAI_EVENTS))
-    again = Landing(landing.lake)
-    again.send(20, day=12)
+    shutil.move(anew.uri(OPENAI_EVENTS), landing.lake.uri(OPENAI_EVENTS))
     refresh_all(landing.lake)
     assert_sound(landing.lake)
     assert total(landing.lake, "request_count") == 20
