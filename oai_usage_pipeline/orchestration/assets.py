@@ -110,7 +110,8 @@ def _check(name: str, errors: Sequence[PipelineError], sentence: str) -> dg.Asse
         check_name=name,
         passed=not errors,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="\n".join(str(error) for error in errors) or sentence,
+        # Dagster shows it as Markdown, where an empty line begins a paragraph.
+        description="\n\n".join(str(error) for error in errors) or sentence,
     )
 
 

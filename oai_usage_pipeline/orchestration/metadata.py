@@ -165,7 +165,8 @@ def check_result(
         check_name=finding.invariant,
         passed=finding.holds,
         severity=severity,
-        description=finding.sentence,
+        # Shown as Markdown, where an empty line begins a paragraph.
+        description=finding.sentence.replace("\n", "\n\n"),
         metadata=dict(finding.figures),
     )
 
