@@ -16,6 +16,7 @@ from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
 from oai_usage_pipeline.capture.beginning import refuse_lost_table
 from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.errors import PipelineError
+from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
 from oai_usage_pipeline.orchestration.jobs import CHARGEBACK, LIVE, REFERENCE, REFRESH
 from oai_usage_pipeline.orchestration.resources import Pipeline
@@ -42,10 +43,11 @@ def run_until_idle(
     refuse_lost_table(pipeline.lake())
     pipeline.lake().table(OPENAI_EVENTS)
     wrong_files = work.land_reference()
-    heads = {each.partition_id: each.bounds.last for each in _backlog(pipeline)}
+    found = _backlog(pipeline)
+    heads = {each.partition_id: each.bounds.last for each in found}
     passes = 0
     faults: list[str] = []
-    left = _left(pipeline, heads)
+    left = _left(pipeline.lake(), found, heads)
     while left.is_any:
         passes += 1
         if left.events or left.new_gaps:
@@ -53,10 +55,11 @@ def run_until_idle(
             faults = work.capture()
         work.refresh_stale()
         before = left
-        left = _left(pipeline, heads)
+        found = _backlog(pipeline)
+        left = _left(pipeline.lake(), found, heads)
         if left == before:
             raise PassFailed("\n".join(faults) or "A pass changed nothing, and yet there is work left")
-    faults = [*wrong_files, *(str(each.gap) for each in _backlog(pipeline) if each.gap)]
+    faults = [*wrong_files, *(str(each.gap) for each in found if each.gap)]
     if faults:
         raise PassFailed("\n".join(faults))
     return passes
@@ -154,11 +157,9 @@ def _backlog(pipeline: Pipeline) -> list[PartitionBacklog]:
         return backlog(source, pipeline.lake())
 
 
-def _left(pipeline: Pipeline, heads: dict[str, int]) -> _Left:
-    found = _backlog(pipeline)
+def _left(lake: Lake, found: list[PartitionBacklog], heads: dict[str, int]) -> _Left:
     waiting = sum(each.events_up_to(heads.get(each.partition_id, -1)) for each in found if each.gap is None)
     new_gaps = frozenset(str(each.gap) for each in found if each.has_news)
-    lake = pipeline.lake()
     return _Left(waiting, new_gaps, frozenset(all_stale_days(lake)), frozenset(all_stale_months(lake)))
 
 
