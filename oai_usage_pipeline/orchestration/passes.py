@@ -19,6 +19,7 @@ from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
 from oai_usage_pipeline.orchestration.jobs import CHARGEBACK, LIVE, REFERENCE, REFRESH
+from oai_usage_pipeline.orchestration.memory import give_back
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.orchestration.sensors import all_stale_days, all_stale_months
 from oai_usage_pipeline.reference.landing import is_reference_behind
@@ -143,6 +144,8 @@ class _Work:
             )
         except SQLAlchemyError as error:
             raise PassFailed(_storage_fault(error)) from error
+        finally:
+            give_back()
         if not result.success:
             raise PassFailed(f"The pass failed: {_cause(result)}\nThe run {result.run_id} has the details")
         return [
