@@ -36,8 +36,8 @@ def test_recovery_is_median_95th_percentile_and_longest() -> None:
 
 
 def test_slope_is_by_the_hour_and_leaves_warming_up_out() -> None:
-    flat = [(60.0 * n, 500.0 if n > 2 else 100.0 * n, 20.0) for n in range(10)]
-    assert Slope.of(flat) == Slope(0.0, 0.0)
+    flat = [(60.0 * n, min(500.0, 100.0 * n), 20.0) for n in range(10)]
+    assert Slope.of(flat) == Slope(0.0, 0.0, minutes=4.0)
     growing = [(60.0 * n, 500.0 + n, 20.0 + n) for n in range(10)]
     found = Slope.of(growing)
     assert found is not None

@@ -20,20 +20,26 @@ CONFIDENT = 3.0
 
 @dataclass
 class Slope:
-    """How memory (MB) and open handles of a process grew by the hour, warm-up left out."""
+    """How memory (MB) and open handles of a process grew by the hour, and over how many minutes."""
 
     memory_mb_per_hour: float
     handles_per_hour: float
+    minutes: float
 
     @classmethod
     def of(cls, samples: Sequence[tuple[float, float, float]]) -> "Slope | None":
-        """From (seconds, MB, handles); the first third is warm-up. None where there are too few."""
-        steady = samples[len(samples) // 3 :]
+        """From (seconds, MB, handles); the first half is warming up. None where there are too few.
+
+        A leak goes on for as long as the process; what only warms up is over before.
+        """
+        steady = samples[len(samples) // 2 :]
         if len(steady) < 3:
             return None
         seconds, memory, handles = (list(column) for column in zip(*steady, strict=True))
         return cls(
-            linear_regression(seconds, memory).slope * 3600, linear_regression(seconds, handles).slope * 3600
+            linear_regression(seconds, memory).slope * 3600,
+            linear_regression(seconds, handles).slope * 3600,
+            (seconds[-1] - seconds[0]) / 60,
         )
 
 
@@ -113,6 +119,7 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
 def _told(outcome: Outcome) -> list[str]:
     found = [f"{name} {value}" for name, value in outcome.details.items()]
     if outcome.slope is not None:
-        found.append(f"memory {outcome.slope.memory_mb_per_hour:+.1f} MB/h")
-        found.append(f"handles {outcome.slope.handles_per_hour:+.1f}/h")
+        slope = outcome.slope
+        found.append(f"memory {slope.memory_mb_per_hour:+.1f} MB/h over the last {slope.minutes:.0f} minutes")
+        found.append(f"handles {slope.handles_per_hour:+.1f}/h")
     return [*found, f"{outcome.seconds:,.0f} s"]

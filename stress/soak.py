@@ -49,6 +49,7 @@ def run_soak(
     started = time.monotonic()
     with stack.running() as broker, _Process() as process:
         judged: dict[str, int] = {}
+        said: dict[str, Any] = {}
         while goes_on(outcome.tried):
             _send(stack, broker, events)
             said = process.go()
@@ -57,9 +58,17 @@ def run_soak(
             report(f"{outcome.tried:,} events, {said['memory_mb']:.0f} MB, {said['handles']} handles")
         _judge_all(stack, outcome)
     outcome.slope = Slope.of(samples)
-    outcome.details |= {"rounds": len(samples), "memory at the end": f"{samples[-1][1]:.0f} MB"}
+    outcome.details |= {
+        "rounds": len(samples),
+        "memory at first, half way, at the end": _by_and_by([memory for _, memory, _ in samples]),
+        "most memory within a round": f"{said['peak_mb']:.0f} MB",
+    }
     _search(stack, broker, outcome)
     return outcome
+
+
+def _by_and_by(memory: list[float]) -> str:
+    return ", ".join(f"{each:.0f}" for each in (memory[0], memory[len(memory) // 2], memory[-1])) + " MB"
 
 
 class _Process:

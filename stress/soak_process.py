@@ -5,6 +5,7 @@ Belongs here: running passes and saying what they left of memory and handles.
 
 import gc
 import json
+import resource
 import sys
 
 import psutil
@@ -24,6 +25,7 @@ def main() -> None:
             found = {
                 "passes": passes,
                 "memory_mb": own.memory_info().rss / 1e6,
+                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
                 "handles": own.num_fds(),
             }
             print(json.dumps(found), flush=True)
