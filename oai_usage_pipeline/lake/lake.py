@@ -31,6 +31,11 @@ class Lake:
         """Open the newest version of a table without ever making it; raises NoTable if it isn't there."""
         return LakeTable(contract, self.uri(contract), self.storage_options, create=False)
 
+    def grown(self, contract: TableContract) -> LakeTable:
+        """Open an existing table, with the columns that its contract gained; raises NoTable without one."""
+        self.existing(contract)
+        return self.table(contract)
+
     def uri(self, contract: TableContract) -> str:
         """Where a table lies."""
         return f"{self.location.rstrip('/')}/{contract.name}"

@@ -55,7 +55,7 @@ class Erasure:
 def events_of(lake: Lake, subject: Subject) -> dict[str, int]:
     """How many events of theirs there are that an erasure would change, by ISO date; reads all of bronze.
 
-    Looks again, once, when files went while they were read. Raises LakeUnavailable, LakeDamaged.
+    Looks again, once, when files went while they were read. Raises NoTable, LakeUnavailable, LakeDamaged.
     """
     try:
         return _events_of(lake, subject)
@@ -64,7 +64,7 @@ def events_of(lake: Lake, subject: Subject) -> dict[str, int]:
 
 
 def _events_of(lake: Lake, subject: Subject) -> dict[str, int]:
-    table = lake.table(OPENAI_EVENTS)
+    table = lake.grown(OPENAI_EVENTS)
     counts = {}
     with explaining(table):
         for day in sorted(table.days()):

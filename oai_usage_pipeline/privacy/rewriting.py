@@ -43,9 +43,12 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def rewrite_day(lake: Lake, day: str, change: Change) -> None:
-    """Step 1; raises PositionConflict when other writers keep getting ahead, LakeDamaged for lost rows."""
+    """Step 1; raises PositionConflict when other writers keep getting ahead, LakeDamaged for lost rows.
+
+    Raises NoTable when the table was lost: it isn't made anew.
+    """
     for _ in range(ATTEMPTS):
-        table = lake.table(OPENAI_EVENTS)
+        table = lake.grown(OPENAI_EVENTS)
         rows = day_of(table, day).select(*OPENAI_EVENTS.schema)
         chunks = rows.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
         whole = counted(chunks, table.rows_by_day().get(day, 0))

@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 import polars as pl
 
-from oai_usage_pipeline.errors import LakeUnavailable, NoTable, PositionConflict
+from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.refresh.derivation import Derivation
 from oai_usage_pipeline.refresh.silver import chunks_of
+from oai_usage_pipeline.refresh.source import source_of
 from oai_usage_pipeline.refresh.watermark import DayChanges, Watermarks
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,12 @@ def refresh_days(
 
     With `anew`, days that are up to date are rebuilt too: what makes them has been mended. A day that
     fails doesn't keep the others from being done; then LakeUnavailable is raised with each failure (the
-    table can't be used, or other writers keep getting ahead).
+    table can't be used, or other writers keep getting ahead). Before there is a source, nothing follows and
+    nothing is made. Raises LakeDamaged, before anything is changed, when the source was lost.
     """
-    source = lake.table(derivation.source)
+    if source_of(lake, derivation) is None:
+        return [RefreshedDay(day, "unchanged", 0) for day in days]
+    source = lake.grown(derivation.source)
     reference = derivation.reference(lake, source)
     marks = Watermarks(source, derivation.day_column, lake.table(derivation.target), reference)
     refreshed: list[RefreshedDay] = []
@@ -63,10 +67,13 @@ def refresh_days(
 
 
 def stale_days(lake: Lake, derivation: Derivation[Any]) -> list[DayChanges]:
-    """The days of a derived table that are behind its source, oldest first; none without a source."""
+    """The days of a derived table that are behind its source, oldest first; none where that was lost."""
     try:
-        source = lake.existing(derivation.source)
-    except NoTable:
+        source = source_of(lake, derivation)
+    except LakeDamaged:
+        # Nothing can follow from it. `refresh_days` says so, and every capture.
+        return []
+    if source is None:
         return []
     target = lake.table(derivation.target)
     reference = derivation.reference(lake, source)

@@ -14,6 +14,7 @@ from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.day import refresh_days
 from oai_usage_pipeline.refresh.derivation import day_of, rows_of
 from oai_usage_pipeline.refresh.silver import CHUNK_ROWS, USAGE_EVENTS_DERIVATION
+from oai_usage_pipeline.refresh.source import source_of
 from oai_usage_pipeline.tables import EVENT_KEY, OPENAI_EVENTS, USAGE_EVENTS
 from oai_usage_pipeline.usage.derive import derive
 
@@ -90,8 +91,10 @@ def replay(
 
     `first_day` and `last_day` are ISO dates of the hub's time, inclusive. A day whose events would all stay
     as they are isn't written, so doing it again changes nothing. `dry_run` writes nothing at all. Each day
-    is one commit: what was done before a crash stays done. Raises NoTable, LakeUnavailable.
+    is one commit: what was done before a crash stays done. Raises NoTable, LakeUnavailable, and LakeDamaged
+    when bronze was lost.
     """
+    source_of(lake, USAGE_EVENTS_DERIVATION)
     silver = lake.existing(USAGE_EVENTS)
     rejected = _rejected(silver.scan()).filter(pl.col("why") == reason)
     days = silver.read(rejected.select(pl.col("enqueued_date").cast(pl.String).unique().sort()))
@@ -116,7 +119,7 @@ def _replayed(lake: Lake, reason: str, day: str, *, dry_run: bool) -> ReplayedDa
 
 def _derived(lake: Lake, day: str, events: pl.DataFrame) -> Iterable[pl.DataFrame]:
     """What today's parser makes of some of a day's events."""
-    bronze = rows_of(lake.table(OPENAI_EVENTS), "enqueued_date", day)
+    bronze = rows_of(lake.grown(OPENAI_EVENTS), "enqueued_date", day)
     for chunk in bronze.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False):
         yield derive(chunk.join(events, on=EVENT_KEY, how="semi"))
 

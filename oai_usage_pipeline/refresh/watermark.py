@@ -34,6 +34,12 @@ class DayChanges:
     behind_since: datetime
 
 
+def watermark_id(target: LakeTable, source: LakeTable, day: str) -> str:
+    """The name of the watermark of a day that follows from one very table."""
+    contract = target.contract
+    return f"{contract.name}/{source.id}/v{contract.version}/{day}"
+
+
 class Watermarks:
     """Compares one version of a source table with the watermarks of the table derived from it."""
 
@@ -46,8 +52,7 @@ class Watermarks:
 
     def app_id(self, target: LakeTable, day: str) -> str:
         """The name of a day's watermark."""
-        contract = target.contract
-        return f"{contract.name}/{self.source.id}/v{contract.version}/{day}"
+        return watermark_id(target, self.source, day)
 
     def since(self, target: LakeTable, day: str) -> int | None:
         """The source version that a day is up to date with; None if it was never derived so."""

@@ -16,7 +16,7 @@ from oai_usage_pipeline.audit.invariants import (
     silver_accounts_for_bronze,
     silver_equals_rebuild,
 )
-from oai_usage_pipeline.errors import LakeUnavailable
+from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.refresh.chain import DERIVATIONS
@@ -207,6 +207,22 @@ def test_a_source_made_anew_leaves_no_rows_of_the_old_one(landing: Landing, tmp_
     refresh_all(landing.lake)
     assert_sound(landing.lake)
     assert total(landing.lake, "request_count") == 20
+
+
+def test_a_source_that_was_lost_empties_nothing_and_is_not_made_anew(landing: Landing) -> None:
+    landing.send(30)
+    refresh_all(landing.lake)
+    shutil.rmtree(landing.lake.uri(OPENAI_EVENTS))
+    with pytest.raises(LakeDamaged, match=r"openai_events is not there.* but usage_events has 30 rows"):
+        refresh_days(landing.lake, USAGE_EVENTS_DERIVATION, ["2026-03-10"])
+    assert landing.lake.table(USAGE_EVENTS).row_count() == 30
+    assert not Path(landing.lake.uri(OPENAI_EVENTS)).exists()
+
+
+def test_without_a_source_nothing_follows_and_nothing_is_made(landing: Landing) -> None:
+    done = refresh_days(landing.lake, USAGE_EVENTS_DERIVATION, ["2026-03-10"])
+    assert done == [RefreshedDay("2026-03-10", "unchanged", 0)]
+    assert not Path(landing.lake.uri(USAGE_EVENTS)).exists()
 
 
 def test_of_two_at_once_one_wins_and_the_other_looks_again(
