@@ -263,6 +263,16 @@ def test_only_an_open_gap_exactly_as_recorded_can_be_acknowledged(expired: ListS
     assert ranges(lake) == [(10, 14, True)]
 
 
+def test_where_no_gap_is_open_it_is_said_how_one_comes_on_record(expired: ListSource, lake: Lake) -> None:
+    acknowledge(expired, lake, 10, 14)
+    with pytest.raises(ConfigurationError) as said:
+        acknowledge(expired, lake, 10, 15)
+    assert str(said.value) == (
+        f"{expired.describe().event_hub} partition 0 has no open gap 10 to 15. None is open: `oai-usage repair` "
+        "records what `oai-usage verify` finds missing"
+    )
+
+
 def test_who_and_why_must_be_said(expired: ListSource, lake: Lake) -> None:
     for by, why in ((" ", "because"), ("Ada", "")):
         with pytest.raises(ConfigurationError, match="It must be said"):
