@@ -5,7 +5,8 @@ saying which. Data files are looked at in `files`.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +21,14 @@ CHECKPOINT_ADVICE = (
     "A checkpoint only saves time: where the log is there from its entry 0 on, move it away together with "
     "_last_checkpoint and any later one"
 )
+
+
+@dataclass(frozen=True)
+class LogSize:
+    """Files of a log, and their bytes."""
+
+    files: int
+    size: int
 
 
 class LogFiles:
@@ -52,6 +61,31 @@ class LogFiles:
         for _, name in reversed(entries):
             if (damage := _damage(self._read(name))) is not None:
                 yield f"{name} {damage}"
+
+    def removed_by(self, version: int) -> list[str]:
+        """Paths of the data files that a commit took out of the table."""
+        actions = map(json.loads, self._read(f"{LOG}/{version:020}.json").splitlines())
+        return [each["remove"]["path"] for each in actions if "remove" in each]
+
+    def size(self) -> LogSize:
+        """All that is in the log's folder."""
+        found = self._files.get_file_info(pyarrow.fs.FileSelector(LOG, allow_not_found=True))
+        sizes = [each.size for each in found if each.is_file]
+        return LogSize(len(sizes), sum(sizes))
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of files in the table's folder; those that are gone have none."""
+        found = self._files.get_file_info(list(names))
+        return {each.path: each.size or 0 for each in found}
+
+    def first_readable(self) -> int:
+        """The oldest version of which all is there: that of entry 0, or of the first checkpoint."""
+        entries = self._entries()
+        if entries and entries[0][0] == 0:
+            return 0
+        names = self._names(".checkpoint.parquet")
+        numbers = [int(name.removeprefix(f"{LOG}/").split(".")[0]) for name in names]
+        return min(numbers, default=entries[0][0] if entries else 0)
 
     def _broken_checkpoints(self) -> Iterator[str]:
         names = self._names(".checkpoint.parquet")

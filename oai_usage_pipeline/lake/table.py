@@ -9,15 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
-from deltalake import (
-    ColumnProperties,
-    CommitProperties,
-    DeltaTable,
-    Schema,
-    Transaction,
-    WriterProperties,
-    write_deltalake,
-)
+from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from oai_usage_pipeline.errors import LakeDamaged, NoTable
@@ -25,27 +17,14 @@ from oai_usage_pipeline.lake.failures import explained, explaining, sentence
 from oai_usage_pipeline.lake.files import set_aside
 from oai_usage_pipeline.lake.inspection import Inspection
 from oai_usage_pipeline.lake.log import LogFiles
-from oai_usage_pipeline.lake.rewrites import OURS, SOUND_AT
+from oai_usage_pipeline.lake.properties import lacking, properties_of, refuse_forgotten_positions
 from oai_usage_pipeline.lake.store import delta_options, polars_options
+from oai_usage_pipeline.lake.upkeep import Upkeep
+from oai_usage_pipeline.lake.writing import Positions, commit_of, writer
 from oai_usage_pipeline.tables import TableContract
 
-PROPERTIES = {
-    # Opening a table at version 5,000 takes 26 ms with checkpoints and a second without.
-    "delta.checkpointInterval": "10",
-    # `changes` reads what is new in a table; appends write nothing more for it.
-    "delta.enableChangeDataFeed": "true",
-}
-FORBIDDEN_PROPERTY = "delta.setTransactionRetentionDuration"
 
-MOST_RIVALS = 100
-"""Commits of others that one of ours may have to wait out; of eight at once, delta-rs's 15 let some fail."""
-
-UNIQUE_COLUMN = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-
-Positions = Mapping[str, int]
-
-
-class LakeTable(Inspection):
+class LakeTable(Inspection, Upkeep):
     """A handle on one version of a table; a writer reads and commits with the same one.
 
     delta-rs refuses a commit only if an application transaction of it has moved since the handle
@@ -76,9 +55,10 @@ class LakeTable(Inspection):
         except DeltaError as error:
             self._refuse_broken_log(error)
             raise
-        self._refuse_forgotten_positions(handle)
+        refuse_forgotten_positions(handle, self.contract)
         if create:
             self._add_new_columns(handle)
+            self._add_lacking_properties(handle)
         return handle
 
     def _refuse_broken_log(self, error: DeltaError) -> None:
@@ -99,6 +79,12 @@ class LakeTable(Inspection):
         if lacks:
             handle.alter.add_columns(lacks)
 
+    def _add_lacking_properties(self, handle: DeltaTable) -> None:
+        if lacks := lacking(handle, self.contract):
+            handle.alter.set_table_properties(
+                lacks, raise_if_not_exists=False, commit_properties=commit_of({})
+            )
+
     @property
     def _schema_mode(self) -> Literal["merge"] | None:
         """How rows are written to a table with columns that today's contract no longer has: null in them."""
@@ -113,7 +99,6 @@ class LakeTable(Inspection):
             return DeltaTable(self.uri, storage_options=self._storage_options)
 
     def _create(self) -> DeltaTable:
-        statistics = ",".join(self.contract.statistics)
         return DeltaTable.create(
             self.uri,
             schema=self.contract.empty().to_arrow().schema,
@@ -121,21 +106,9 @@ class LakeTable(Inspection):
             name=self.contract.name,
             description=self.contract.description,
             partition_by=[self.contract.partition_by] if self.contract.partition_by else None,
-            configuration={**PROPERTIES, "delta.dataSkippingStatsColumns": statistics},
+            configuration=properties_of(self.contract),
             storage_options=self._storage_options,
         )
-
-    def _refuse_forgotten_positions(self, handle: DeltaTable) -> None:
-        if FORBIDDEN_PROPERTY in handle.metadata().configuration:
-            raise LakeDamaged(
-                f"{self.contract.name} has the property {FORBIDDEN_PROPERTY}: Delta would forget positions "
-                "and events would be captured twice. Remove it (ALTER TABLE ... UNSET TBLPROPERTIES)"
-            )
-
-    @property
-    def version(self) -> int:
-        """The version that this handle sees."""
-        return self._handle.version()
 
     @property
     def id(self) -> str:
@@ -166,8 +139,8 @@ class LakeTable(Inspection):
             rows,
             mode="append",
             schema_mode=self._schema_mode,
-            writer_properties=_writer(self.contract),
-            commit_properties=_commit(positions, sound_at=sound_at),
+            writer_properties=writer(self.contract),
+            commit_properties=commit_of(positions, sound_at=sound_at),
         )
 
     @explained
@@ -181,8 +154,8 @@ class LakeTable(Inspection):
             rows,
             mode="overwrite",
             schema_mode=self._schema_mode,
-            writer_properties=_writer(self.contract),
-            commit_properties=_commit(positions, most_rivals=0),
+            writer_properties=writer(self.contract),
+            commit_properties=commit_of(positions, most_rivals=0),
         )
 
     @explained
@@ -198,8 +171,8 @@ class LakeTable(Inspection):
             mode="overwrite",
             predicate=f"{self.contract.day_column} = '{day}'",
             schema_mode=self._schema_mode,
-            writer_properties=_writer(self.contract),
-            commit_properties=_commit(positions),
+            writer_properties=writer(self.contract),
+            commit_properties=commit_of(positions),
         )
 
     def scan(self) -> pl.LazyFrame:
@@ -219,33 +192,12 @@ class LakeTable(Inspection):
         """
         if cut := self._cut_names():
             set_aside(self._folder, cut)
-        return list(self._handle.repair(commit_properties=_commit(positions))["files_removed"])
+        return list(self._handle.repair(commit_properties=commit_of(positions))["files_removed"])
 
     def read(self, rows: pl.LazyFrame) -> pl.DataFrame:
         """Collect what was made of `scan`; failures of files and store are errors made for people."""
         with explaining(self):
             return rows.collect(engine="streaming")
-
-    @explained
-    def remove_old_files(self, orphans_after_hours: int) -> int:
-        """Delete the files whose rows were replaced or deleted, at once; returns how many.
-
-        Readers of an older version, the change feed among them, then meet HistoryGone and look again. Files
-        that no version names may be of a commit under way: they go once they are so old.
-        """
-        removed = self._vacuum(0, full=False)
-        return removed + self._vacuum(orphans_after_hours, full=True)
-
-    def _vacuum(self, hours: int, *, full: bool) -> int:
-        done = self._handle.vacuum(
-            retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=full
-        )
-        return len(done)
-
-    def checkpoint(self) -> None:
-        """Write what this version's log amounts to into one file, from which readers then begin."""
-        with explaining(self):
-            self._handle.create_checkpoint()
 
     @explained
     def days(self) -> set[str]:
@@ -328,23 +280,3 @@ class LakeTable(Inspection):
         """A damaged or missing file is met only while its rows are read."""
         with explaining(self):
             yield from reader
-
-
-def _writer(contract: TableContract) -> WriterProperties:
-    return WriterProperties(
-        compression="ZSTD",
-        compression_level=1,
-        # Any WriterProperties turns off delta-rs's own truncation: whole values would stand in the log.
-        statistics_truncate_length=32,
-        column_properties=dict.fromkeys(contract.unique, UNIQUE_COLUMN),
-    )
-
-
-def _commit(
-    positions: Positions, most_rivals: int = MOST_RIVALS, sound_at: int | None = None
-) -> CommitProperties:
-    return CommitProperties(
-        max_commit_retries=most_rivals,
-        app_transactions=[Transaction(app_id, version) for app_id, version in positions.items()],
-        custom_metadata=OURS if sound_at is None else OURS | {SOUND_AT: str(sound_at)},
-    )
