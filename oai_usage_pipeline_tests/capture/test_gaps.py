@@ -179,3 +179,71 @@ def test_writers_that_never_get_through_give_up_with_an_error(
     with pytest.raises(PositionConflict, match="other writers keep getting ahead"):
         record(lake, 10, 14)
     assert gaps.ATTEMPTS > 1
+
+
+@pytest.mark.parametrize(("position", "is_passed"), [(None, False), (13, False), (14, True), (15, True)])
+def test_an_open_gap_is_passed_once_the_position_reaches_its_last_number(
+    lake: Lake, position: int | None, is_passed: bool
+) -> None:
+    [found] = record(lake, 10, 14)
+    assert found.is_passed_by(position) is is_passed
+    acknowledge(lake, 10, 14)
+    assert not gaps_of(lake)[0].is_passed_by(position)
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("neighbour", ["0", "z"])
+def test_a_gap_is_of_its_own_hub_life_and_partition_only(lake: Lake, place: int, neighbour: str) -> None:
+    [found] = record(lake, 10, 14, "1")
+    assert found.is_of(HUB, "1")
+    other = [HUB.event_hub, HUB.incarnation, "1"]
+    other[place] = neighbour
+    assert not found.is_of(Hub(other[0], other[1], ()), other[2])
+
+
+def test_a_gap_says_between_which_times_it_was_received(lake: Lake) -> None:
+    [found] = record(lake, 10, 14)
+    assert "received between 2026-01-05 09:00:00 and 2026-01-05 11:00:00 UTC" in str(found)
+    assert "received until 2026-01-05 11:00:00 UTC" in str(replace(found, after_at=None))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "on_record"),
+    [
+        (14, 20, [(14, 20)]),
+        (5, 10, [(5, 10)]),
+        (8, 12, [(8, 12)]),
+        (15, 20, [(10, 14), (15, 20)]),
+        (5, 9, [(5, 9), (10, 14)]),
+    ],
+)
+def test_an_open_gap_gives_way_to_one_that_shares_a_number_with_it_and_to_no_other(
+    lake: Lake, first: int, last: int, on_record: list[tuple[int, int]]
+) -> None:
+    record(lake, 10, 14)
+    assert [each.range for each in record(lake, first, last)] == [(first, last)]
+    assert [each.range for each in gaps_of(lake)] == on_record
+
+
+def test_a_gap_of_a_single_event_is_told_to_whoever_records_it(lake: Lake) -> None:
+    assert [each.range for each in record(lake, 10, 10)] == [(10, 10)]
+
+
+@pytest.mark.parametrize("last", [12, 20])
+def test_a_gap_that_ends_elsewhere_ends_at_the_time_it_was_found_with(lake: Lake, last: int) -> None:
+    record(lake, 10, 14)
+    later = BEFORE + timedelta(hours=1)
+    [found] = record_gap(lake, HUB, "0", 10, last, AFTER, later, NOW)
+    assert found.before_at == later
+
+
+def test_a_gap_that_begins_earlier_takes_no_time_from_the_one_it_grew_from(lake: Lake) -> None:
+    record_gap(lake, HUB, "0", 15, 20, AFTER + timedelta(minutes=5), BEFORE, NOW)
+    [found] = record(lake, 10, 20)
+    assert found.after_at == AFTER
+
+
+def test_each_change_of_the_record_moves_its_counter_by_one(lake: Lake) -> None:
+    for number in (1, 2):
+        record(lake, 10 * number, 10 * number)
+        assert lake.existing(CAPTURE_GAPS).position(gaps._COUNTER) == number
