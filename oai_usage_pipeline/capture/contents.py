@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from oai_usage_pipeline.capture.continuity import Ranges, missing
+from oai_usage_pipeline.capture.continuity import Ranges, missing, runs
 from oai_usage_pipeline.capture.gaps import Gap, gaps_of
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.errors import NoTable
@@ -118,10 +118,7 @@ def _ranges(table: LakeTable, key: PartitionKey) -> Ranges:
     number = pl.col("sequence_number")
     rows = table.scan().filter(*(pl.col(name) == value for name, value in zip(PARTITION, key, strict=True)))
     numbers = table.read(rows.select(number.unique().sort()))
-    # Of numbers that follow each other, the difference to their place in the row is the same.
-    runs = numbers.with_row_index("place").group_by(number - pl.col("place").cast(pl.Int64))
-    spans = runs.agg(number.min().alias("first"), number.max().alias("last")).sort("first")
-    return tuple(spans.select("first", "last").iter_rows())
+    return runs(numbers["sequence_number"])
 
 
 def _firsts_in_silver(lake: Lake) -> dict[PartitionKey, int]:

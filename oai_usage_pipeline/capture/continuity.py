@@ -1,8 +1,10 @@
 """What may follow what in a partition: the one rule of gaps, for looking ahead, reading and committing.
 
-Belongs here: which numbers are missing between two events, and how that is told. Where gaps are kept,
-and who acknowledges them, is for `gaps`.
+Belongs here: which numbers are missing between two events, and how that is told; numbers as ranges. Where
+gaps are kept, and who acknowledges them, is for `gaps`.
 """
+
+import polars as pl
 
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.errors import SourceGap
@@ -28,6 +30,15 @@ def missing(last: int, number: int, acknowledged: Ranges = ()) -> Ranges:
     if expected < number:
         found.append((expected, number - 1))
     return tuple(found)
+
+
+def runs(numbers: pl.Series) -> Ranges:
+    """Numbers in their order, each once, as ranges."""
+    number, place = pl.col("number"), pl.col("place").cast(pl.Int64)
+    # Of numbers that follow each other, the difference to their place in the row is the same.
+    placed = numbers.alias("number").to_frame().with_row_index("place")
+    found = placed.group_by(number - place).agg(number.min().alias("first"), number.max().alias("last"))
+    return tuple(found.select("first", "last").sort("first").iter_rows())
 
 
 def gap(hub: Hub, partition_id: str, last: int, number: int, acknowledged: Ranges = ()) -> SourceGap | None:

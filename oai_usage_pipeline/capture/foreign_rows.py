@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from oai_usage_pipeline.capture.contents import PARTITION, PartitionContents, spans, within
-from oai_usage_pipeline.capture.lost_rows import events_from, runs
+from oai_usage_pipeline.capture.continuity import runs
+from oai_usage_pipeline.capture.lost_rows import events_from
 from oai_usage_pipeline.capture.source import HubEvent, PartitionBounds, Source
 from oai_usage_pipeline.errors import SourceUnavailable
 from oai_usage_pipeline.lake.table import LakeTable

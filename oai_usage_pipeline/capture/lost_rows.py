@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from oai_usage_pipeline.capture.contents import PARTITION, PartitionKey
-from oai_usage_pipeline.capture.continuity import Ranges
+from oai_usage_pipeline.capture.continuity import Ranges, runs
 from oai_usage_pipeline.capture.source import HubEvent, Source
 from oai_usage_pipeline.errors import HistoryGone
 from oai_usage_pipeline.lake.rewrites import Rewrite
@@ -130,12 +130,3 @@ def _where(lost: Lost) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("'", "''")
     return f"'{escaped}'"
-
-
-def runs(numbers: pl.Series) -> Ranges:
-    """Sorted numbers as ranges."""
-    number = pl.col("sequence_number")
-    placed = numbers.to_frame().with_row_index("place")
-    grouped = placed.group_by((number - pl.col("place").cast(pl.Int64)).alias("run"))
-    spans = grouped.agg(number.min().alias("first"), number.max().alias("last")).sort("first")
-    return tuple(spans.select("first", "last").iter_rows())

@@ -268,8 +268,8 @@ def test_where_no_gap_is_open_it_is_said_how_one_comes_on_record(expired: ListSo
     with pytest.raises(ConfigurationError) as said:
         acknowledge(expired, lake, 10, 15)
     assert str(said.value) == (
-        f"{expired.describe().event_hub} partition 0 has no open gap 10 to 15. None is open: `oai-usage repair` "
-        "records what `oai-usage verify` finds missing"
+        f"{expired.describe().event_hub} partition 0 has no open gap 10 to 15. None is open: "
+        "`oai-usage repair` records what `oai-usage verify` finds missing"
     )
 
 
