@@ -3,9 +3,11 @@
 Belongs here: what each remedy does and how it says so. Which of them are needed is decided in `repair`.
 
 Each commit is fenced: it is made with the handle that it was decided on, and names the positions of its
-partitions, so Delta refuses it if a capture has moved any of them since. A lost position can't be named:
-so every remedy moves a counter of repairs too, and of two repairs at once one is refused. Nothing is
-remembered: after a crash, whatever is still wrong is found again.
+partitions, so Delta refuses it if a capture has moved any of them since. Where a position was lost, the rows
+that are added bring one with them, for the last row that is there then: so a capture that began before
+that is refused too, and looks again. What adds no rows can't name a lost position; so every remedy moves a
+counter of repairs as well, and of two repairs at once one is refused. Nothing is remembered: after a crash,
+whatever is still wrong is found again.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -117,7 +119,12 @@ class PutBack:
     def apply(self, site: Site) -> None:
         """One commit."""
         rows = put_back(site.table, self.rewrite.version, self.lost)
-        site.table.append(rows, site.fence(key for key, _ in self.lost))
+        lost_positions = {
+            site.contents[key].app_id: _position_with(site.contents[key], ranges[-1][1])
+            for key, ranges in self.lost
+            if site.contents[key].position is None
+        }
+        site.table.append(rows, site.fence(key for key, _ in self.lost) | lost_positions)
 
 
 @dataclass(frozen=True)
@@ -199,6 +206,13 @@ def _counted(table: LakeTable) -> dict[str, int]:
     return {_COUNTER: (table.position(_COUNTER) or 0) + 1}
 
 
+def _position_with(partition: PartitionContents, last: int) -> int:
+    """A partition's position once rows up to `last` are added: as it was, if it has one and rows."""
+    if partition.position is not None and partition.held:
+        return partition.position
+    return max(last, -1 if partition.last is None else partition.last)
+
+
 def _listed(lost: Lost) -> str:
     return "; ".join(
         f"{size(ranges):,} events of {key[0]} partition {key[2]} ({spans(ranges)})" for key, ranges in lost
@@ -208,7 +222,8 @@ def _listed(lost: Lost) -> str:
 def _reland(site: Site, partition: PartitionContents, first: int, last: int) -> None:
     """Land events again; the numbers that the hub doesn't deliver are recorded as a gap.
 
-    Of a partition that has lost all, only a first batch, with its position: capture goes on from there.
+    Of a partition that has lost all, or its position, only a first batch, with a position. Capture goes on
+    from there; what then still lacks is found when everything is looked at again.
     """
     following = first
     while following <= last:
@@ -223,7 +238,7 @@ def _reland(site: Site, partition: PartitionContents, first: int, last: int) -> 
         if not events:
             return
         _land(site, partition, events)
-        if not partition.held:
+        if not partition.held or partition.position is None:
             return
         following = events[-1].sequence_number + 1
 
@@ -238,9 +253,8 @@ def _land(site: Site, partition: PartitionContents, events: Sequence[HubEvent]) 
         raise PositionConflict(f"{partition}: another program has changed it meanwhile: look again")
     rows = [land(partition.partition_id, each, site.fingerprint) for each in events]
     Rotations(site.lake, site.fingerprint, site.clock).land()
-    position = partition.position if partition.held else last
     kept = bronze_frame(partition.hub, rows, site.keep)
-    table.append(kept, _counted(table) | ({} if position is None else {partition.app_id: position}))
+    table.append(kept, _counted(table) | {partition.app_id: _position_with(partition, last)})
 
 
 def _record(site: Site, key: PartitionKey, first: int, last: int) -> None:

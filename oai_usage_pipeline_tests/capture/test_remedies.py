@@ -9,14 +9,17 @@ import pytest
 
 from oai_usage_pipeline.audit.invariants import nothing_doubled
 from oai_usage_pipeline.capture import remedies
-from oai_usage_pipeline.capture.landing import bronze_frame
+from oai_usage_pipeline.capture.commit import commit
+from oai_usage_pipeline.capture.landing import bronze_frame, land
 from oai_usage_pipeline.capture.remedies import PutBack, Reland, Remedy, Site
 from oai_usage_pipeline.capture.repair import Plan, Repair
 from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.capture.source import HubEvent
 from oai_usage_pipeline.errors import PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.privacy.keeping import keep_of
+from oai_usage_pipeline.tables import OPENAI_EVENTS
 from oai_usage_pipeline_tests.capture import damage
 from oai_usage_pipeline_tests.capture.damage import FINGERPRINT, NOW, hub
 from oai_usage_pipeline_tests.capture.list_source import ListSource, event
@@ -67,6 +70,52 @@ def test_of_two_repairs_without_positions_one_lands_events_again(
     monkeypatch.setattr(remedies, "bronze_frame", after(lambda: first.apply(site), bronze_frame))
     with pytest.raises(PositionConflict):
         second.apply(stale)
+    assert nothing_doubled(lake).holds
+
+
+def captured(lake: Lake, open_table: Callable[[], LakeTable] | None = None) -> None:
+    """What a capture commits that looked at the table before it came to harm: 7 to 12, its first of each."""
+    source = hub({"0": 13, "1": 13}, first=7)
+    events = {each: source.partitions[each] for each in ("0", "1")}
+    rows = [land(of, each, FINGERPRINT) for of, held in events.items() for each in held]
+    commit(
+        open_table or (lambda: lake.table(OPENAI_EVENTS)),
+        source.describe(),
+        bronze_frame(source.describe(), rows),
+    )
+
+
+def test_of_a_repair_and_a_capture_of_partitions_without_positions_one_is_refused(lake: Lake) -> None:
+    remedy, site = decided(lake)
+    assert isinstance(remedy, PutBack)
+    captured(lake)
+    with pytest.raises(PositionConflict):
+        remedy.apply(site)
+    assert nothing_doubled(lake).holds
+
+
+def test_a_capture_that_a_repair_overtakes_where_there_was_no_position_looks_again(lake: Lake) -> None:
+    remedy, site = decided(lake)
+    stale = [lake.table(OPENAI_EVENTS)]
+    remedy.apply(site)
+    app_id = site.hub.app_id("0")
+    assert lake.table(OPENAI_EVENTS).position(app_id) == 39, "the last row that is there"
+    captured(lake, lambda: stale.pop() if stale else lake.table(OPENAI_EVENTS))
+    assert stale == []
+    assert lake.table(OPENAI_EVENTS).position(app_id) == 39
+    assert nothing_doubled(lake).holds
+
+
+def test_of_a_repair_that_lands_again_and_a_capture_without_positions_one_is_refused(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage.delete_change_files(lake)
+    damage.forget_old_files(lake)
+    remedy, site = decided(lake)
+    assert isinstance(remedy, Reland)
+    monkeypatch.setattr(remedies, "bronze_frame", after(lambda: captured(lake), bronze_frame))
+    with pytest.raises(PositionConflict):
+        remedy.apply(site)
     assert nothing_doubled(lake).holds
 
 
