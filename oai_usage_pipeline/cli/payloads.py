@@ -29,7 +29,8 @@ def command(context: click.Context) -> None:
 
 @command.command("purge")
 @click.option("--dry-run", is_flag=True, help="Only say what would be taken out.")
-def purge_(dry_run: bool) -> None:
+@click.option("--old-files", is_flag=True, help="Look for old files even where nothing has to be taken out.")
+def purge_(dry_run: bool, old_files: bool) -> None:
     """Take the texts out of events older than OAI_USAGE_PAYLOAD_RETENTION_DAYS, old files included."""
     from oai_usage_pipeline.orchestration.resources import Pipeline
     from oai_usage_pipeline.privacy.retention import first_day_kept, purge, texts_by_day
@@ -43,7 +44,7 @@ def purge_(dry_run: bool) -> None:
         )
     before = first_day_kept(datetime.now(UTC), retention)
     if not dry_run:
-        click.echo(str(purge(pipeline.lake(), before, click.echo)))
+        click.echo(str(purge(pipeline.lake(), before, click.echo, old_files=old_files)))
         return
     days = texts_by_day(pipeline.lake(), before)
     for day, count in days.items():

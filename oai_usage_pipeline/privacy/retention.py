@@ -11,7 +11,7 @@ import polars as pl
 
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.privacy.rewriting import follow, remove_old_files, rewrite_day
+from oai_usage_pipeline.privacy.rewriting import follow, holds_old_files, remove_old_files, rewrite_day
 from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
 from oai_usage_pipeline.tables import OPENAI_EVENTS
 from oai_usage_pipeline.usage.payload import is_accounting, without_texts
@@ -58,9 +58,12 @@ def purge(
     lake: Lake,
     before: date,
     report: Callable[[str], None] = lambda _: None,
+    *,
+    old_files: bool = False,
 ) -> Purged:
     """Take the texts out of all days before the given one, and remove the files that held them.
 
+    Where nothing was rewritten, by this call or one that died, files are only looked for with `old_files`.
     Call it again after a failure. Raises PositionConflict, LakeUnavailable or LakeDamaged.
     """
     days = texts_by_day(lake, before)
@@ -68,4 +71,5 @@ def purge(
         rewrite_day(lake, day, without_texts)
         report(f"{day}: took the texts out of {count:,} events")
     follow(lake, [USAGE_EVENTS_DERIVATION])
-    return Purged(days, remove_old_files(lake, [OPENAI_EVENTS]))
+    is_left = old_files or holds_old_files(lake)
+    return Purged(days, remove_old_files(lake, [OPENAI_EVENTS]) if is_left else 0)

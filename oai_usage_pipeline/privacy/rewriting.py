@@ -12,11 +12,12 @@ for `retention` and `erasure`.
    that long.
 
 A crash in between leaves nothing half done: what is left is found by the next call, since days are looked
-at anew and old files are removed whenever one ends.
+at anew, and the table tells by a counter whether a day was rewritten since files were removed.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import polars as pl
@@ -37,6 +38,9 @@ ORPHAN_HOURS = 7 * 24
 
 _COUNTER = "payloads"
 """The application transaction that everyone who rewrites bronze moves: two at once can't both succeed."""
+
+_REMOVED = "payloads_files_removed"
+"""The application transaction that tells up to which rewriting the files of replaced rows are gone."""
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]
 """Rows of bronze -> the same rows, as they are to be kept."""
@@ -72,11 +76,29 @@ def remove_old_files(lake: Lake, tables: Sequence[TableContract]) -> int:
     """Step 3; returns how many files were deleted."""
     removed = 0
     for contract in tables:
-        try:
-            removed += lake.existing(contract).remove_old_files(ORPHAN_HOURS)
-        except NoTable:
-            continue
+        with suppress(NoTable):
+            table = lake.existing(contract)
+            removed += table.remove_old_files(ORPHAN_HOURS)
+            if contract == OPENAI_EVENTS:
+                _note_removal(lake, table.position(_COUNTER))
     return removed
+
+
+def holds_old_files(lake: Lake) -> bool:
+    """Whether a day of bronze was rewritten since old files were removed last."""
+    try:
+        table = lake.existing(OPENAI_EVENTS)
+    except NoTable:
+        return False
+    return (table.position(_COUNTER) or 0) != (table.position(_REMOVED) or 0)
+
+
+def _note_removal(lake: Lake, rewriting: int | None) -> None:
+    """That it was done; unless another does so at once: the next one then looks again."""
+    table = lake.grown(OPENAI_EVENTS)
+    if rewriting is not None and rewriting != table.position(_REMOVED):
+        with suppress(PositionConflict):
+            table.append(OPENAI_EVENTS.empty(), {_REMOVED: rewriting})
 
 
 def _changed(chunks: Iterator[pl.DataFrame], change: Change) -> pa.RecordBatchReader:
