@@ -88,7 +88,8 @@ class PartitionBacklog:
 def backlog(source: Source, lake: Lake, only: Collection[str] = ()) -> list[PartitionBacklog]:
     """The backlog of each partition, or of those named in `only`, as of now.
 
-    Raises SourceUnavailable, LakeUnavailable, and ConfigurationError for a partition that isn't there.
+    Raises SourceUnavailable, LakeUnavailable, and ConfigurationError for a partition that isn't there. A
+    source that couldn't tell what it holds is closed.
     """
     hub = source.describe()
     unknown = sorted(set(only) - set(hub.partition_ids))
@@ -102,7 +103,13 @@ def backlog(source: Source, lake: Lake, only: Collection[str] = ()) -> list[Part
     recorded = gaps_of(lake)
     # A question to an Event Hub takes a third of a second, most of it waiting: ask several at once.
     with ThreadPoolExecutor(max_workers=min(len(wanted), CONCURRENT_QUESTIONS)) as ask:
-        bounds = list(ask.map(source.bounds, wanted))
+        try:
+            bounds = list(ask.map(source.bounds, wanted))
+        except BaseException:
+            # Whatever ends the questions, a signal too, ends all: the hub may be silent for long.
+            ask.shutdown(wait=False, cancel_futures=True)
+            source.close()
+            raise
     return [
         PartitionBacklog(
             hub,
