@@ -88,6 +88,16 @@ class Settings(BaseSettings):
     payload_retention_days: int | None = Field(
         default=None, ge=1, description="Days after which texts are taken out of bronze; none: never"
     )
+    history_days: int = Field(
+        default=7,
+        ge=1,
+        description="Days that replaced files and log entries stay: so far back a table tells of changes",
+    )
+    run_days: int = Field(
+        default=3,
+        ge=1,
+        description="Days that Dagster's runs stay, failed ones ten times as long, latest results for good",
+    )
 
     @classmethod
     def load(cls) -> "Settings":

@@ -20,7 +20,7 @@ LAYERS: dict[str, set[str]] = {
     "capture": {"lake", "usage", "settings"},
     "refresh": {"charge", "lake", "reference", "usage"},
     "privacy": {"capture", "lake", "refresh", "usage"},
-    "maintenance": {"lake"},
+    "maintenance": {"lake", "refresh"},
     "audit": {"capture", "charge", "lake", "refresh", "usage"},
     "orchestration": {
         "audit",

@@ -18,6 +18,7 @@ COMMANDS = (
     "verify",
     "replay",
     "repair",
+    "maintain",
     "gaps",
     "payloads",
     "fingerprint",

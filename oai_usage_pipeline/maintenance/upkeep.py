@@ -6,12 +6,17 @@ Belongs here: the order, and that a table which can't be done keeps no other fro
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from typing import TypeVar
 
 from oai_usage_pipeline.errors import ConfigurationError, NoTable, PipelineError
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.maintenance.cleaning import Cleaning, clean
 from oai_usage_pipeline.maintenance.compaction import Compaction, compact
+from oai_usage_pipeline.maintenance.following import follow
 from oai_usage_pipeline.tables import TABLES, TableContract
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,18 +47,32 @@ def maintain(
     dry_run: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Upkeep:
-    """Compact and clean tables, one after another; those that were never made are left out.
+    """Compact tables, let those that follow say that they still do, and clean; never made ones are left out.
 
     Small files are merged first, so that the checkpoint that follows is a short one. They themselves are
     deleted once that is `history_days` ago.
     """
     done = Upkeep([], [], [])
-    for contract in tables:
-        try:
-            done.compactions.append(compact(lake, contract, today, dry_run=dry_run, report=report))
-            done.cleanings.append(clean(lake, contract, history_days, dry_run=dry_run))
-        except NoTable:
-            continue
-        except PipelineError as error:
-            done.failures.append(str(error))
+    with_failures = partial(_attempt, done.failures)
+    for each in tables:
+        made = with_failures(partial(compact, lake, each, today, dry_run=dry_run, report=report))
+        done.compactions.extend(made)
+    if not dry_run:
+        with_failures(partial(follow, lake))
+    for each in tables:
+        done.cleanings.extend(with_failures(partial(clean, lake, each, history_days, dry_run=dry_run)))
+    if not dry_run:
+        # Cleaning commits, too.
+        with_failures(partial(follow, lake))
     return done
+
+
+def _attempt(failures: list[str], step: Callable[[], T]) -> list[T]:
+    """What a step returns, or nothing and why."""
+    try:
+        return [step()]
+    except NoTable:
+        return []
+    except PipelineError as error:
+        failures.append(str(error))
+        return []

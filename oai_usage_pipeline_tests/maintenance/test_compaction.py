@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from datetime import date
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def landing(landed: Landing, tmp_path: Path) -> Landing:
     """A copy of it to change."""
     made = Landing(Lake(str(tmp_path / "lake")))
     shutil.copytree(landed.lake.location, made.lake.location)
-    made._source = landed._source
+    made._source = deepcopy(landed._source)
     return made
 
 
@@ -89,6 +90,11 @@ def test_every_row_is_as_it_was_and_no_day_is_stale(landing: Landing) -> None:
     assert (again.days, again.version_after) == (0, done.version_after)
     # What comes next is told apart from what was merged.
     assert CaptureRun(landing._source, lake, None).execute().event_count == 0  # type: ignore[arg-type]  # no event comes
+
+
+def test_a_day_that_still_grows_is_left_alone(landing: Landing) -> None:
+    done = compact(landing.lake, OPENAI_EVENTS, date(2026, 3, 11))
+    assert (done.days, done.files, done.files_after) == (1, 5, 3)
 
 
 def test_a_merged_file_keeps_keys_and_texts_out_of_the_log(landing: Landing) -> None:
