@@ -4,16 +4,19 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from oai_usage_pipeline.capture import rotations
 from oai_usage_pipeline.capture.commit import Step
+from oai_usage_pipeline.capture.landing import land
 from oai_usage_pipeline.capture.repair import Repair
 from oai_usage_pipeline.capture.rotations import Rotations
 from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.capture.source import HubEvent
 from oai_usage_pipeline.errors import ConfigurationError, NoTable
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.tables import KEY_ROTATIONS, OPENAI_EVENTS
+from oai_usage_pipeline.tables import KEY_ROTATIONS, OPENAI_EVENTS, SUBSCRIPTIONS, USAGE_EVENTS
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 from oai_usage_pipeline_tests.capture import damage
 from oai_usage_pipeline_tests.capture.list_source import ListSource, event
@@ -99,6 +102,32 @@ def test_what_is_no_key_has_no_pair(lake: Lake) -> None:
         lake.existing(KEY_ROTATIONS)
 
 
+def test_guessed_keys_fill_no_table_and_known_callers_get_their_pair_all_the_same(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = dict.fromkeys(SUBSCRIPTIONS.schema, None) | {"subscription": OLD.of(KEYS[0])}
+    lake.table(SUBSCRIPTIONS).append(pl.DataFrame([listed], schema=SUBSCRIPTIONS.schema), {"test": 1})
+    called = dict.fromkeys(USAGE_EVENTS.schema, None) | {"subscription": OLD.of(KEYS[1])}
+    called["enqueued_date"] = now().date()
+    lake.table(USAGE_EVENTS).append(pl.DataFrame([called], schema=USAGE_EVENTS.schema), {"test": 1})
+    monkeypatch.setattr(rotations, "MOST_PAIRS", 5)
+    monkeypatch.setattr(rotations, "MOST_REMEMBERED", 12)
+    fingerprint = renewed()
+    maker = Rotations(lake, fingerprint, now)
+    for batch in range(3):
+        for number in range(10):
+            land("0", of_caller(number, f"{batch}-guess-{number}"), fingerprint)
+        land("0", of_caller(10, KEYS[batch]), fingerprint)
+        maker.land()
+    assert set(expected(KEYS[0], KEYS[1])) < set(pairs(lake))
+    assert len(pairs(lake)) == 6, "five, and the known one that came behind them"
+    assert "10 new keys get no row in key_rotations, which holds 5" in caplog.text
+    assert len(fingerprint.rotated) <= 12
+    again = renewed()
+    land("0", of_caller(0, KEYS[0]), again)
+    assert Rotations(lake, again, now).land() == 0
+
+
 def test_two_runs_that_see_the_same_keys_land_each_pair_once(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,8 +148,6 @@ def test_two_runs_that_see_the_same_keys_land_each_pair_once(
 
 
 def capture_nothing_but_seal(fingerprint: KeyFingerprint) -> None:
-    from oai_usage_pipeline.capture.landing import land
-
     for number, key in enumerate(KEYS):
         land("0", of_caller(number, key), fingerprint)
 
