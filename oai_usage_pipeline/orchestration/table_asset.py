@@ -38,7 +38,7 @@ def table_asset(
         description=contract.description,
         kinds={"deltalake", "polars", layer},
         owners=OWNERS,
-        code_version=str(contract.version),
+        code_version=str(contract.rebuilt_since),
         metadata=table_definition(contract),
         deps=deps,
         partitions_def=partitions_def,

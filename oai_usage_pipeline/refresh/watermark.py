@@ -2,9 +2,10 @@
 
 Belongs here: watermarks and what they mean. A watermark is a version of the source table, kept as
 an application transaction of the derived table, in the same commit as the rows made of it. Its
-name holds the contract's version, so a day derived by an older contract has none; and the source
-table's id, so a source made anew is not mistaken for the old one. Beside it stands the digest of
-the reference data that the day was made with: other prices, for instance, make it stale.
+name holds the version since which the contract makes rows as it does now (`TableContract.rebuilt_since`),
+so a day derived before has none; and the source table's id, so a source made anew is not mistaken for
+the old one. Beside it stands the digest of the reference data that the day was made with: other prices,
+for instance, make it stale.
 """
 
 from collections.abc import Mapping
@@ -24,8 +25,8 @@ class DayChanges:
     """What a day's source rows went through since its watermark.
 
     `behind_since` is the commit of the first change not yet followed. `must_rebuild` when rows were
-    also deleted or replaced, when the day was never derived by today's contract and reference data,
-    or when the source no longer tells what changed.
+    also deleted or replaced, when the day was never derived as today's contract derives it or with today's
+    reference data, or when the source no longer tells what changed.
     """
 
     day: str
@@ -37,7 +38,7 @@ class DayChanges:
 def watermark_id(target: LakeTable, source: LakeTable, day: str) -> str:
     """The name of the watermark of a day that follows from one very table."""
     contract = target.contract
-    return f"{contract.name}/{source.id}/v{contract.version}/{day}"
+    return f"{contract.name}/{source.id}/v{contract.rebuilt_since}/{day}"
 
 
 class Watermarks:

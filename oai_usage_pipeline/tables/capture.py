@@ -3,11 +3,13 @@
 import polars as pl
 
 from oai_usage_pipeline.tables.contract import INSTANT, TableContract
+from oai_usage_pipeline.tables.history import Change
 
 CAPTURE_GAPS = TableContract(
     name="capture_gaps",
     description="Events that were missing when capture came to them: which, from when, acknowledged by whom.",
     version=1,
+    history=(Change(1, "The first.", "dbe9c2bb"),),
     partition_by=None,
     statistics=(),
     unique=(),

@@ -4,12 +4,14 @@ import polars as pl
 
 from oai_usage_pipeline.tables.contract import INSTANT, MONEY, TableContract
 from oai_usage_pipeline.tables.gold import BUCKETS, DIMENSIONS, TOKEN_BUCKETS
+from oai_usage_pipeline.tables.history import Change
 from oai_usage_pipeline.tables.silver import ESTIMATE_COLUMNS
 
 USAGE_COST_HOURLY = TableContract(
     name="usage_cost_hourly",
     description="What each bucket of each gold row cost, with the price's id; unpriced is null, never 0.",
     version=1,
+    history=(Change(1, "The first.", "c96cbb41"),),
     partition_by="usage_date",
     statistics=("hour_at", "usage_month"),
     unique=(),
@@ -54,6 +56,7 @@ CHARGEBACK_MONTHLY = TableContract(
     name="chargeback_monthly",
     description="What each team is charged for a month; a closed month only gains adjustment rows.",
     version=1,
+    history=(Change(1, "The first.", "f1add717"),),
     partition_by="usage_month",
     statistics=(),
     unique=(),
@@ -79,6 +82,7 @@ MONTH_CLOSINGS = TableContract(
     name="month_closings",
     description="Which months were closed or stated anew, by whom, and what their totals were.",
     version=1,
+    history=(Change(1, "The first.", "94a8f460"),),
     partition_by=None,
     statistics=(),
     unique=(),

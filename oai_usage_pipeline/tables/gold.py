@@ -3,6 +3,7 @@
 import polars as pl
 
 from oai_usage_pipeline.tables.contract import INSTANT, TableContract
+from oai_usage_pipeline.tables.history import Change
 from oai_usage_pipeline.tables.silver import ESTIMATE_COLUMNS, STATUSES, TOKEN_COLUMNS
 
 DIMENSIONS: dict[str, pl.DataType] = {
@@ -56,6 +57,44 @@ TOKEN_USAGE_HOURLY = TableContract(
     name="token_usage_hourly",
     description="Gold: calls, statuses and tokens by hour, subscription, user, operation and model.",
     version=3,
+    history=(
+        Change(1, "The first.", "67855e9f"),
+        Change(
+            2,
+            "All that a price depends on, priced buckets, estimates; a call of several records counts once.",
+            "19c035cf",
+            added=(
+                "region",
+                "service_tier",
+                "image_size",
+                "image_quality",
+                "duplicate_count",
+                "estimated_count",
+                "text_input_tokens",
+                "audio_input_tokens",
+                "image_input_tokens",
+                "text_output_tokens",
+                "audio_output_tokens",
+                "image_output_tokens",
+                "accepted_prediction_tokens",
+                "rejected_prediction_tokens",
+                "billed_input_tokens",
+                "billed_cached_input_tokens",
+                "billed_audio_input_tokens",
+                "billed_image_input_tokens",
+                "billed_output_tokens",
+                "billed_audio_output_tokens",
+                "billed_image_output_tokens",
+                "billed_unsplit_tokens",
+                "billed_audio_ms",
+                "billed_image_count",
+                "billed_character_count",
+                "estimated_input_tokens",
+                "estimated_output_tokens",
+            ),
+        ),
+        Change(3, "Hours that a gap reaches into are marked.", "e6d5f298", added=("is_incomplete",)),
+    ),
     partition_by="usage_date",
     statistics=("hour_at",),
     unique=(),

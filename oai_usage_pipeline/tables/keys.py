@@ -7,11 +7,13 @@ a rotation.
 import polars as pl
 
 from oai_usage_pipeline.tables.contract import INSTANT, TableContract
+from oai_usage_pipeline.tables.history import Change
 
 KEY_PEPPERS = TableContract(
     name="key_peppers",
     description="Which pepper each version of fingerprints is made with, by a check value of 24 bits.",
     version=1,
+    history=(Change(1, "The first.", "76f4e70f"),),
     partition_by=None,
     statistics=(),
     unique=(),
@@ -22,6 +24,7 @@ KEY_ROTATIONS = TableContract(
     name="key_rotations",
     description="Two fingerprints of one key: that of the pepper in use, and that of the one before.",
     version=1,
+    history=(Change(1, "The first.", "42ae54e5"),),
     partition_by=None,
     statistics=(),
     unique=(),

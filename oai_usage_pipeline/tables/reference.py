@@ -6,6 +6,7 @@ Small tables, replaced as a whole when their file changes; Delta keeps the older
 import polars as pl
 
 from oai_usage_pipeline.tables.contract import INSTANT, MONEY, TableContract
+from oai_usage_pipeline.tables.history import Change
 
 _VALIDITY = {"valid_from": INSTANT, "valid_to": INSTANT}
 """Half-open: from inclusive, to exclusive; null is unbounded. Whole hours, as usage is charged by them."""
@@ -14,6 +15,7 @@ SUBSCRIPTIONS = TableContract(
     name="subscriptions",
     description="Who is behind a subscription, with validity in time.",
     version=1,
+    history=(Change(1, "The first.", "32fbbafd"),),
     partition_by=None,
     statistics=(),
     unique=(),
@@ -49,6 +51,7 @@ DEPLOYMENTS = TableContract(
     name="deployments",
     description="How a deployment is billed, with validity in time.",
     version=1,
+    history=(Change(1, "The first.", "dfb8fb58"),),
     partition_by=None,
     statistics=(),
     unique=(),
@@ -105,6 +108,7 @@ PRICES = TableContract(
     name="prices",
     description="What a unit of a bucket costs, with validity in time and source.",
     version=1,
+    history=(Change(1, "The first.", "ad0edf2c"),),
     partition_by=None,
     statistics=(),
     unique=(),

@@ -3,6 +3,7 @@
 import polars as pl
 
 from oai_usage_pipeline.tables.contract import INSTANT, TableContract
+from oai_usage_pipeline.tables.history import Change
 
 STATUSES = ("metered", "unmetered", "pending", "failed", "unit_billed", "rejected")
 
@@ -33,6 +34,49 @@ USAGE_EVENTS = TableContract(
     name="usage_events",
     description="Silver: at least one typed row with a status for every bronze row; no prompts.",
     version=2,
+    history=(
+        Change(1, "The first.", "cbc2fb02"),
+        Change(
+            2,
+            "Every kind of call and every event shape; parts of tokens, units, estimates.",
+            "78ec6145",
+            added=(
+                "event_shape",
+                "request_id",
+                "subscription_name",
+                "product_id",
+                "api_id",
+                "operation_id",
+                "api_version",
+                "backend_id",
+                "request_model",
+                "region",
+                "service_tier",
+                "is_retrieval",
+                "finish_reasons",
+                "tool_call_count",
+                "is_content_filtered",
+                "status_code",
+                "latency_ms",
+                "time_to_first_byte_ms",
+                "text_input_tokens",
+                "audio_input_tokens",
+                "image_input_tokens",
+                "text_output_tokens",
+                "audio_output_tokens",
+                "image_output_tokens",
+                "accepted_prediction_tokens",
+                "rejected_prediction_tokens",
+                "audio_duration_ms",
+                "image_count",
+                "image_size",
+                "image_quality",
+                "character_count",
+                "estimated_input_tokens",
+                "estimated_output_tokens",
+            ),
+        ),
+    ),
     partition_by="enqueued_date",
     statistics=("partition_id", "sequence_number", "enqueued_at", "event_at", "usage_date"),
     unique=("response_id", "request_id"),
