@@ -46,7 +46,7 @@ def _reference_spec(contract: TableContract) -> dg.AssetSpec:
         group_name=GROUP,
         kinds={"deltalake", "csv", "reference"},
         owners=OWNERS,
-        code_version=str(contract.version),
+        code_version=str(contract.rebuilt_since),
         metadata=table_definition(contract),
     )
 

@@ -25,7 +25,7 @@ capture_gaps = dg.AssetSpec(
     group_name=GROUP,
     kinds={"deltalake", "polars", "bronze"},
     owners=OWNERS,
-    code_version=str(CAPTURE_GAPS.version),
+    code_version=str(CAPTURE_GAPS.rebuilt_since),
     metadata=table_definition(CAPTURE_GAPS),
 )
 

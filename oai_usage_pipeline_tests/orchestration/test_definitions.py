@@ -35,7 +35,7 @@ def test_every_asset_has_description_group_kinds_and_every_table_its_columns() -
         assert [column.name for column in schema.columns] == list(contract.schema)
         assert all(column.description for column in schema.columns)
         assert spec.owners == ["team:platform"]
-        assert spec.code_version == str(contract.version)
+        assert spec.code_version == str(contract.rebuilt_since)
 
 
 def test_definitions_are_fresh_each_time() -> None:
