@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oai_usage_pipeline.usage.tokens import IMPLAUSIBLE_COUNT, Tokens, contradictions
+from oai_usage_pipeline.usage import tokens as tokens_module
+from oai_usage_pipeline.usage.tokens import IMPLAUSIBLE_COUNT, Tokens, Usage, contradictions, is_doubled
 
 INPUT_PARTS = ("cached_input_tokens", "text_input_tokens", "audio_input_tokens", "image_input_tokens")
 OUTPUT_PARTS = (
@@ -82,3 +83,63 @@ def _are_parts_wrong(tokens: Tokens) -> bool:
         if sum(counts[kind] or 0 for kind in kinds) > (whole or 0):
             return True
     return False
+
+
+FULL = Tokens(10, 5, 15, 10, 4, 3, 3, 5, 2, 2, 1, 2, 3)
+"""Each part as large as its whole allows."""
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [FULL, Tokens(0, 0, 0), Tokens(10, None, 10), Tokens(10, 5, 15, 3, 2, 1, 1, 2, 1, 1, 1, 1, 1)],
+)
+def test_counts_that_agree_need_one_look(tokens: Tokens) -> None:
+    assert tokens_module._agree(*tokens)
+    assert contradictions(tokens) is None
+
+
+@pytest.mark.parametrize("name", INPUT_PARTS + OUTPUT_PARTS[:4])
+def test_one_look_is_not_enough_where_a_part_is_one_too_many(name: str) -> None:
+    tokens = FULL._replace(**{name: getattr(FULL, name) + 1})
+    assert not tokens_module._agree(*tokens)
+    assert contradictions(tokens)
+
+
+def test_a_count_beyond_what_is_plausible_is_flagged_however_far_beyond() -> None:
+    for count in (IMPLAUSIBLE_COUNT, IMPLAUSIBLE_COUNT + 5):
+        assert contradictions(Tokens(count, 0, count)) == "tokens_implausible"
+
+
+def test_a_right_total_is_not_told_beside_a_wrong_part() -> None:
+    assert contradictions(Tokens(0, 5, 5, reasoning_output_tokens=6)) == (
+        "reasoning_output_tokens 6 > output_tokens 5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "usage"),
+    [
+        ('{"max_tokens": 5}', None),
+        ('{"usage": {"prompt_tokens": 1, "total_tokens": 1}}', {"prompt_tokens": 1, "total_tokens": 1}),
+        (
+            '{"usage": {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 0}, "seconds": 2.5}}',
+            {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 0}, "seconds": 2.5},
+        ),
+    ],
+)
+def test_a_usual_body_is_not_parsed_again_to_find_doubled_fields(
+    text: str, usage: Usage | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(tokens_module, "_is_doubled_somewhere")
+    assert not is_doubled(text, usage)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"usage": {"prompt_tokens": 1}, "usage": {"prompt_tokens": 1}}',
+        '{"usage": {"prompt_tokens": 9, "prompt_tokens": 1}}',
+    ],
+)
+def test_whatever_is_named_twice_is_found(text: str) -> None:
+    assert is_doubled(text, {"prompt_tokens": 1})
