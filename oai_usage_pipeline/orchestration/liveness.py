@@ -3,6 +3,10 @@
 A process that was killed can't say so, and Dagster's default launcher doesn't ask: its run would
 stay "started" for ever, and whoever waits for it with it. Ending such a run is safe even if it still
 lives, since two runs on the same work can't hurt each other.
+
+Signs come from inside the work. Before the first one, a run starts: it loads Dagster and the pipeline,
+and on a machine that has much to do, a minute may pass without an event. It has longer then, unless its
+process is known to be gone.
 """
 
 import threading
@@ -12,8 +16,13 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from oai_usage_pipeline.orchestration.run_process import is_known_to_be_gone
+
 SIGN_SECONDS = 10.0
 SILENT_SECONDS = 45.0
+START_SECONDS = 120.0
+"""Between the events of a run that hasn't given a sign yet; `start_timeout_seconds` in dagster.yaml."""
+SIGN = "At work for"
 
 IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
@@ -26,14 +35,14 @@ WAITING = {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED}
 
 
 @contextmanager
-def signs_of_life(context: dg.AssetExecutionContext) -> Iterator[None]:
+def signs_of_life(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
     """While this lasts, the run's event log gets a line every 10 s."""
     done = threading.Event()
 
     def give_signs() -> None:
         started = time.monotonic()
         while not done.wait(SIGN_SECONDS):
-            context.log.debug("At work for %.0f s", time.monotonic() - started)
+            context.log.debug(f"{SIGN} %.0f s", time.monotonic() - started)
 
     thread = threading.Thread(target=give_signs, name="signs-of-life", daemon=True)
     thread.start()
@@ -45,20 +54,31 @@ def signs_of_life(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 
 def is_at_work(instance: dg.DagsterInstance, job_name: str, now: float | None = None) -> bool:
-    """Whether a run of the job is queued or at work; ends runs that gave no sign of life for 45 s.
+    """Whether a run of the job is queued or at work; ends runs that gave no sign of life for too long.
+
+    That is 45 s; before the first sign, 120 s if the process isn't known to be gone.
 
     `now` is in seconds since 1970, for tests.
     """
     now = time.time() if now is None else now
     found = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=IN_FLIGHT))
-    silent = [run for run in found if _is_silent(instance, run, now)]
-    for run in silent:
-        instance.report_run_failed(run, f"No sign of life for {SILENT_SECONDS:.0f} s: its process was ended.")
+    silent = [(run, silence) for run in found if (silence := _silence(instance, run, now)) is not None]
+    for run, silence in silent:
+        instance.report_run_failed(run, f"No sign of life for {silence:.0f} s: its process was ended.")
     return len(found) > len(silent)
 
 
-def _is_silent(instance: dg.DagsterInstance, run: dg.DagsterRun, now: float) -> bool:
+def _silence(instance: dg.DagsterInstance, run: dg.DagsterRun, now: float) -> float | None:
+    """How long a run has been silent, if that is too long; None while it may be at work."""
     if run.status in WAITING:
-        return False
+        return None
     last = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
-    return bool(last) and now - last[0].event_log_entry.timestamp > SILENT_SECONDS
+    silence = now - last[0].event_log_entry.timestamp if last else 0.0
+    if silence <= SILENT_SECONDS:
+        return None
+    is_starting = silence <= START_SECONDS and not _has_given_signs(instance, run)
+    return None if is_starting and not is_known_to_be_gone(instance, run) else silence
+
+
+def _has_given_signs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    return any(entry.user_message.startswith(SIGN) for entry in instance.all_logs(run.run_id))

@@ -18,6 +18,7 @@ from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.orchestration.schedules import daily_close
 from oai_usage_pipeline.orchestration.sensors import backlog_sensor, stale_days_sensor
 from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
+from oai_usage_pipeline_tests.orchestration.test_liveness import give_sign
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_a_run_whose_process_was_killed_holds_nobody_up(
     lake.send(50)
     start_run(instance, "live", dg.DagsterRunStatus.STARTED)
     [run] = instance.get_runs()
-    instance.report_engine_event("at work", run)
+    give_sign(instance, run)
     assert is_at_work(instance, "live", now=time.time() + SILENT_SECONDS - 5)
     assert not is_at_work(instance, "live", now=time.time() + SILENT_SECONDS + 5)
     assert [each.status for each in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
