@@ -13,6 +13,7 @@ from oai_usage_pipeline.orchestration.checks import CHECKS
 from oai_usage_pipeline.orchestration.closing import CLOSING_JOBS
 from oai_usage_pipeline.orchestration.gaps import GAP_JOBS
 from oai_usage_pipeline.orchestration.jobs import ASSET_JOBS
+from oai_usage_pipeline.orchestration.maintenance import MAINTENANCE_JOBS
 from oai_usage_pipeline.orchestration.payloads import PAYLOAD_JOBS
 from oai_usage_pipeline.orchestration.replay import REPLAY_JOBS
 from oai_usage_pipeline.orchestration.resources import Pipeline
@@ -25,7 +26,7 @@ def build_definitions(*, resource_overrides: Mapping[str, object] | None = None)
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,
-        jobs=[*ASSET_JOBS, *CLOSING_JOBS, *GAP_JOBS, *PAYLOAD_JOBS, *REPLAY_JOBS],
+        jobs=[*ASSET_JOBS, *CLOSING_JOBS, *GAP_JOBS, *MAINTENANCE_JOBS, *PAYLOAD_JOBS, *REPLAY_JOBS],
         sensors=SENSORS,
         schedules=SCHEDULES,
         resources={"pipeline": Pipeline(), **(resource_overrides or {})},

@@ -74,5 +74,6 @@ def _attempt(failures: list[str], step: Callable[[], T]) -> list[T]:
     except NoTable:
         return []
     except PipelineError as error:
-        failures.append(str(error))
+        # What keeps a table from being opened keeps it from each step.
+        failures.extend({str(error)} - {*failures})
         return []

@@ -10,6 +10,7 @@ import dagster as dg
 
 from oai_usage_pipeline.orchestration.days import range_tags
 from oai_usage_pipeline.orchestration.jobs import reconcile_job, refresh_job, verify_job
+from oai_usage_pipeline.orchestration.maintenance import MAINTENANCE_SCHEDULES
 from oai_usage_pipeline.orchestration.payloads import PAYLOAD_SCHEDULES
 
 
@@ -44,4 +45,4 @@ daily_reconcile = dg.ScheduleDefinition(
     description="Holds our totals against the files that Azure's exports left.",
 )
 
-SCHEDULES = [daily_close, hourly_verify, daily_reconcile, *PAYLOAD_SCHEDULES]
+SCHEDULES = [daily_close, hourly_verify, daily_reconcile, *MAINTENANCE_SCHEDULES, *PAYLOAD_SCHEDULES]

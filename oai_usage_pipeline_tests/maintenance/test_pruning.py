@@ -1,0 +1,95 @@
+"""Old runs go with all that they left, and what Dagster knows of assets and checks stays."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from oai_usage_pipeline.orchestration.pruning import Pruned, prune
+
+DAYS = dg.StaticPartitionsDefinition(["monday", "tuesday"])
+NOW = datetime.now(UTC)
+WEEK = timedelta(days=7)
+
+
+@dg.asset(partitions_def=DAYS)
+def daily() -> None:
+    """Has partitions."""
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("holds", asset="whole")])
+def whole(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads it
+    """Has none, observes itself, and checks itself."""
+    if context.run.tags.get("must") == "fail":
+        raise ValueError("asked to")
+    context.log_event(dg.AssetObservation("seen", partition=context.run.tags.get("seen")))
+    return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True, check_name="holds")])
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as made:
+        yield made
+
+
+def run(instance: dg.DagsterInstance, asset: dg.AssetsDefinition, **options: object) -> str:
+    options = {"raise_on_error": False, **options}
+    return dg.materialize([asset], instance=instance, **options).run_id  # type: ignore[arg-type]  # its own
+
+
+def prune_all(instance: dg.DagsterInstance, after: timedelta = WEEK, *, dry_run: bool = False) -> Pruned:
+    checks = [each for made in (daily, whole) for each in made.check_keys]
+    return prune(instance, checks, NOW + after, 3, dry_run=dry_run)
+
+
+def runs(instance: dg.DagsterInstance) -> set[str]:
+    return {each.run_id for each in instance.get_runs()}
+
+
+def test_only_what_is_superseded_goes(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    monday = [run(instance, daily, partition_key="monday") for _ in range(2)]
+    tuesday = run(instance, daily, partition_key="tuesday")
+    seen = run(instance, whole, tags={"seen": "long ago"})
+    whole_runs = [run(instance, whole) for _ in range(3)]
+    everything = runs(instance)
+    assert prune_all(instance, timedelta(days=2)).removed_runs == 0, "their time is not over"
+    assert prune_all(instance, dry_run=True) == Pruned(3, 4, 7)
+    assert runs(instance) == everything
+    statuses = instance.get_status_by_partition(daily.key, ["monday", "tuesday"], DAYS)
+    assert prune_all(instance) == Pruned(3, 4, 7)
+    assert runs(instance) == {monday[1], tuesday, seen, whole_runs[2]}
+    assert instance.get_status_by_partition(daily.key, ["monday", "tuesday"], DAYS) == statuses
+    assert instance.get_materialized_partitions(daily.key) == {"monday", "tuesday"}
+    for partition, run_id in (("monday", monday[1]), ("tuesday", tuesday)):
+        found = instance.fetch_materializations(
+            dg.AssetRecordsFilter(daily.key, asset_partitions=[partition]), limit=9
+        )
+        assert [each.run_id for each in found.records] == [run_id]
+    observed = instance.get_latest_storage_id_by_partition(
+        dg.AssetKey("seen"), dg.DagsterEventType.ASSET_OBSERVATION
+    )
+    assert set(observed) == {"long ago"}
+    check = dg.AssetCheckKey(whole.key, "holds")
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key([check])[check]
+    assert latest.run_id in runs(instance)
+    # Nothing of those that went is left on disk.
+    left = [
+        path for path in tmp_path.rglob("*") for run_id in everything - runs(instance) if run_id in path.name
+    ]
+    assert left == []
+    assert prune_all(instance).removed_runs == 0
+
+
+def test_failed_runs_stay_ten_times_as_long_and_those_at_work_for_good(instance: dg.DagsterInstance) -> None:
+    failed = run(instance, whole, tags={"must": "fail"})
+    job = dg.Definitions([whole], jobs=[dg.define_asset_job("job", [whole])]).resolve_job_def("job")
+    waiting = instance.create_run_for_job(job).run_id
+    run(instance, whole)
+    run(instance, whole)
+    prune_all(instance)
+    assert {failed, waiting} <= runs(instance)
+    prune_all(instance, timedelta(days=31))
+    assert failed not in runs(instance)
+    assert waiting in runs(instance)
