@@ -36,6 +36,7 @@ def replay_rejected(context: dg.OpExecutionContext, config: ReplayConfig, pipeli
             "days": len(done),
             "events": sum(day.events for day in done),
             "no_longer_rejected": sum(day.accepted for day in done),
+            "others_rejected_now": sum(day.broken for day in done),
         }
     )
 

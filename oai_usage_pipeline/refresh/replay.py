@@ -4,7 +4,7 @@ Belongs here: which events are rejected for what, and what a replay makes of the
 date as any other (`day`): replaced in one commit, and gold, cost and chargeback follow by themselves.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
@@ -12,13 +12,10 @@ import polars as pl
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.day import refresh_days
-from oai_usage_pipeline.refresh.derivation import day_of, rows_of
-from oai_usage_pipeline.refresh.silver import CHUNK_ROWS, USAGE_EVENTS_DERIVATION
+from oai_usage_pipeline.refresh.outcomes import GONE, Outcome, compared, first_reason, outcomes_of
+from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
 from oai_usage_pipeline.refresh.source import source_of
-from oai_usage_pipeline.tables import EVENT_KEY, OPENAI_EVENTS, USAGE_EVENTS
-from oai_usage_pipeline.usage.derive import derive
-
-UNNAMED = "no reason given"
+from oai_usage_pipeline.tables import EVENT_KEY, USAGE_EVENTS
 
 
 @dataclass(frozen=True)
@@ -39,23 +36,41 @@ class Rejection:
 class ReplayedDay:
     """What became of a day's events that were rejected for the reason.
 
-    `statuses` counts them by what they are now, or would be; `is_replaced` tells whether the day was written.
+    `statuses` counts them by what they are now, or would be; `outcomes` tells it event by event, also of
+    other events of the day that are rejected now and weren't, or the other way round. `is_replaced` tells
+    whether the day was written.
     """
 
     day: str
     events: int
     statuses: dict[str, int]
     is_replaced: bool
+    outcomes: tuple[Outcome, ...]
 
     @property
     def accepted(self) -> int:
-        """How many are no longer rejected."""
-        return self.events - self.statuses.get("rejected", 0)
+        """How many of those asked for are no longer rejected."""
+        return self.events - sum(self.statuses.get(each, 0) for each in ("rejected", GONE))
+
+    @property
+    def broken(self) -> int:
+        """How many others are rejected now, that weren't."""
+        return sum(
+            len(each.sequence_numbers)
+            for each in self.outcomes
+            if not each.is_asked_for and each.after.startswith("rejected")
+        )
 
     def __str__(self) -> str:
-        """The day as a sentence."""
+        """The day in sentences: the count, then what became of which events."""
         listed = ", ".join(f"{count:,} {status}" for status, count in sorted(self.statuses.items()))
-        return f"{self.day}: {self.accepted:,} of {self.events:,} are no longer rejected ({listed})"
+        broken = f"; others that weren't rejected are now: {self.broken:,}" if self.broken else ""
+        return "\n  ".join(
+            [
+                f"{self.day}: {self.accepted:,} of {self.events:,} are no longer rejected ({listed}){broken}",
+                *map(str, self.outcomes),
+            ]
+        )
 
 
 def rejections(lake: Lake) -> list[Rejection]:
@@ -89,10 +104,10 @@ def replay(
 ) -> list[ReplayedDay]:
     """Derive the days anew that hold events rejected for a reason, oldest first; returns what became of them.
 
-    `first_day` and `last_day` are ISO dates of the hub's time, inclusive. A day whose events would all stay
-    as they are isn't written, so doing it again changes nothing. `dry_run` writes nothing at all. Each day
-    is one commit: what was done before a crash stays done. Raises NoTable, LakeUnavailable, and LakeDamaged
-    when bronze was lost.
+    `first_day` and `last_day` are ISO dates of the hub's time, inclusive. A day whose events rejected for it
+    would all stay as they are isn't written, so doing it again changes nothing. `dry_run` writes nothing at
+    all. Each day is one commit: what was done before a crash stays done. Raises NoTable, LakeUnavailable, and
+    LakeDamaged when bronze was lost.
     """
     source_of(lake, USAGE_EVENTS_DERIVATION)
     silver = lake.existing(USAGE_EVENTS)
@@ -107,35 +122,18 @@ def replay(
 
 
 def _replayed(lake: Lake, reason: str, day: str, *, dry_run: bool) -> ReplayedDay:
-    silver = lake.existing(USAGE_EVENTS)
-    rejected = _rejected(day_of(silver, day)).filter(pl.col("why") == reason)
-    before = silver.read(rejected.select(EVENT_KEY).unique())
-    statuses = _statuses(_derived(lake, day, before))
-    is_changed = statuses.get("rejected", 0) != len(before)
+    events = compared(lake, day, reason)
+    asked = events.filter("is_asked_for")
+    statuses = asked.group_by(pl.col("status_now").fill_null(GONE)).len().iter_rows()
+    # Others alone are no reason: they follow from today's parser with the next rebuild, whoever asks for it.
+    is_changed = asked.select((pl.col("rows_now").ne_missing(pl.col("rows"))).any()).item()
     if is_changed and not dry_run:
         refresh_days(lake, USAGE_EVENTS_DERIVATION, [day], anew=True)
-    return ReplayedDay(day, len(before), statuses, is_replaced=is_changed and not dry_run)
-
-
-def _derived(lake: Lake, day: str, events: pl.DataFrame) -> Iterable[pl.DataFrame]:
-    """What today's parser makes of some of a day's events."""
-    bronze = rows_of(lake.grown(OPENAI_EVENTS), "enqueued_date", day)
-    for chunk in bronze.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False):
-        yield derive(chunk.join(events, on=EVENT_KEY, how="semi"))
-
-
-def _statuses(silver: Iterable[pl.DataFrame]) -> dict[str, int]:
-    """Events by status; one of several records is rejected if any of them is, else as its first."""
-    found: dict[str, int] = {}
-    for rows in silver:
-        is_rejected = (pl.col("status") == "rejected").any()
-        status = pl.when(is_rejected).then(pl.lit("rejected")).otherwise(pl.col("status").first())
-        for event_status in rows.sort("event_index").group_by(EVENT_KEY).agg(status.alias("is"))["is"]:
-            found[event_status] = found.get(event_status, 0) + 1
-    return found
+    return ReplayedDay(
+        day, len(asked), dict(statuses), is_replaced=is_changed and not dry_run, outcomes=outcomes_of(events)
+    )
 
 
 def _rejected(silver: pl.LazyFrame) -> pl.LazyFrame:
     """Rejected rows, with the first of their reasons as `why`."""
-    first = pl.col("reason").str.split(";").list.first().str.strip_chars().fill_null(UNNAMED)
-    return silver.filter(pl.col("status") == "rejected").with_columns(first.alias("why"))
+    return silver.filter(pl.col("status") == "rejected").with_columns(first_reason().alias("why"))

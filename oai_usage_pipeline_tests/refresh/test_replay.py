@@ -1,5 +1,8 @@
 """Rejected events after a fix: derived anew by reason and day; nothing else is touched, gold follows."""
 
+import copy
+import json
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -17,12 +20,14 @@ from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.chain import DAILY
 from oai_usage_pipeline.refresh.day import refresh_days, stale_days
+from oai_usage_pipeline.refresh.outcomes import GONE
 from oai_usage_pipeline.refresh.replay import Rejection, ReplayedDay, rejections, replay
-from oai_usage_pipeline.tables import TOKEN_USAGE_HOURLY, USAGE_EVENTS
+from oai_usage_pipeline.tables import OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS
 from oai_usage_pipeline.usage.derive import derive
 from oai_usage_pipeline_tests.landed import Landing
 
 OLD = "oai_usage_pipeline.refresh.silver.derive"
+NOW = "oai_usage_pipeline.refresh.outcomes.derive"
 FOLLOWING = DAILY[:2]
 """Silver and gold; what follows from gold is no other way."""
 DAYS = ("2026-03-10", "2026-03-11", "2026-03-12")
@@ -44,11 +49,11 @@ def refresh_all(lake: Lake) -> None:
         refresh_days(lake, derivation, [each.day for each in stale_days(lake, derivation)])
 
 
-@pytest.fixture
-def landing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Landing:
-    """Three days of traffic, derived by the older parser on the first two."""
-    landing = Landing(Lake(str(tmp_path / "lake")))
-    with monkeypatch.context() as older:
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Landing:
+    """Three days of traffic, derived by the older parser on the first two; only to be copied."""
+    landing = Landing(Lake(str(tmp_path_factory.mktemp("replay") / "lake")))
+    with pytest.MonkeyPatch.context() as older:
         older.setattr(OLD, older_parser)
         for day in (10, 11):
             landing.send(60, day)
@@ -56,6 +61,14 @@ def landing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Landing:
     landing.send(20, 12)
     refresh_all(landing.lake)
     return landing
+
+
+@pytest.fixture
+def landing(first: Landing, tmp_path: Path) -> Landing:
+    copied = copy.deepcopy(first)
+    copied.lake = Lake(str(tmp_path / "lake"))
+    shutil.copytree(first.lake.location, copied.lake.location)
+    return copied
 
 
 @pytest.fixture
@@ -136,12 +149,82 @@ def test_only_the_days_asked_for_are_replayed(lake: Lake) -> None:
 def test_what_nobody_mended_stays_rejected_and_its_days_are_not_written(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oai_usage_pipeline.refresh.replay.derive", older_parser)
+    monkeypatch.setattr(NOW, older_parser)
     before = versions(lake)
     done = replay(lake, "unknown_operation")
     assert [(each.accepted, each.is_replaced) for each in done] == [(0, False), (0, False)]
     assert "0 of" in str(done[0])
     assert versions(lake) == before
+
+
+def positions(lake: Lake, day: str, *, status: str) -> dict[str, list[int]]:
+    """The numbers of a day's events of a status, by partition."""
+    rows = (
+        lake.existing(USAGE_EVENTS)
+        .scan()
+        .filter(pl.col("enqueued_date").cast(pl.String) == day, pl.col("status") == status)
+    )
+    found = rows.group_by("partition_id").agg(pl.col("sequence_number").sort()).collect()
+    return dict(found.iter_rows())
+
+
+def test_it_is_told_by_position_what_became_of_which_event(lake: Lake) -> None:
+    asked = positions(lake, DAYS[0], status="rejected")
+    told, _ = replay(lake, "unknown_operation", dry_run=True)
+    ours = [each for each in told.outcomes if each.is_asked_for]
+    assert {each.partition_id: list(each.sequence_numbers) for each in ours} == asked
+    assert {(each.before, each.after) for each in ours} == {("rejected: unknown_operation", "metered")}
+    some = ", ".join(map(str, asked["0"][:5]))
+    assert f"namespace/hub partition 0, events {some}" in str(told)
+    assert [each for each in told.outcomes if not each.is_asked_for] == []
+
+
+def test_one_that_breaks_while_another_is_mended_is_told_with_its_position(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = positions(lake, DAYS[0], status="metered")["1"][0]
+
+    def parser(bronze: pl.DataFrame) -> pl.DataFrame:
+        is_broken = (pl.col("partition_id") == "1") & (pl.col("sequence_number") == number)
+        return derive(bronze).with_columns(
+            pl.when(is_broken).then(pl.lit("rejected")).otherwise("status").alias("status"),
+            pl.when(is_broken).then(pl.lit("broke; today")).otherwise("reason").alias("reason"),
+        )
+
+    monkeypatch.setattr(NOW, parser)
+    monkeypatch.setattr(OLD, parser)
+    first, second = replay(lake, "unknown_operation")
+    assert (first.accepted, first.broken, second.broken) == (first.events, 1, 0)
+    [broken] = [each for each in first.outcomes if not each.is_asked_for]
+    assert (broken.partition_id, broken.sequence_numbers) == ("1", (number,))
+    assert (broken.before, broken.after) == ("metered", "rejected: broke")
+    assert "others that weren't rejected are now: 1" in str(first)
+    assert positions(lake, DAYS[0], status="rejected") == {"1": [number]}
+
+
+def test_events_rejected_for_another_reason_now_are_no_longer_told_by_the_old_one(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parser(bronze: pl.DataFrame) -> pl.DataFrame:
+        return older_parser(bronze).with_columns(
+            pl.col("reason").str.replace("unknown_operation", "no_usage")
+        )
+
+    monkeypatch.setattr(NOW, parser)
+    monkeypatch.setattr(OLD, parser)
+    done = replay(lake, "unknown_operation")
+    assert [(each.accepted, each.is_replaced) for each in done] == [(0, True), (0, True)]
+    assert {each.after for day in done for each in day.outcomes} == {"rejected: no_usage"}
+    assert replay(lake, "unknown_operation") == []
+
+
+def test_an_event_that_bronze_has_lost_is_not_counted_as_mended(lake: Lake) -> None:
+    lost = positions(lake, DAYS[0], status="rejected")["0"][0]
+    lake.existing(OPENAI_EVENTS)._handle.delete(f"partition_id = '0' AND sequence_number = {lost}")
+    told, _ = replay(lake, "unknown_operation", dry_run=True)
+    assert told.accepted == told.events - 1
+    [gone] = [each for each in told.outcomes if each.after == GONE]
+    assert (gone.partition_id, gone.sequence_numbers) == ("0", (lost,))
 
 
 def test_events_that_arrive_meanwhile_are_derived_with_the_day_or_after_it(
@@ -165,13 +248,29 @@ def test_the_command_says_by_day_and_in_all_what_became_of_them(lake: Lake) -> N
     assert f"{rejected} of {rejected} events would no longer be rejected for unknown_operation" in dry.output
     done = cli("--reason", "unknown_operation", "--from", DAYS[0], "--to", DAYS[2])
     assert done.exit_code == 0
-    assert [line.split(":")[0] for line in done.output.splitlines()[:2]] == list(DAYS[:2])
+    told = done.output.splitlines()
+    assert [line.split(":")[0] for line in told if line.startswith("2026-")] == list(DAYS[:2])
+    assert "  namespace/hub partition 0, events " in told[1]
     assert f"{rejected} of {rejected} events are no longer rejected" in done.output
     again = cli("--reason", "unknown_operation")
     assert "No event is rejected for unknown_operation" in again.output
 
 
-@pytest.mark.parametrize("wrong", [["--dry-run"], ["--from", DAYS[0]], ["--reason", "x", "--from", "March"]])
+def test_all_positions_are_told_to_programs(lake: Lake) -> None:
+    asked = {day: positions(lake, day, status="rejected") for day in DAYS[:2]}
+    told = json.loads(cli("--reason", "unknown_operation", "--json").output)
+    assert [(each["day"], each["is_replaced"], each["broken"]) for each in told] == [
+        (day, True, 0) for day in DAYS[:2]
+    ]
+    for day in told:
+        assert asked[day["day"]] == {
+            each["partition_id"]: each["sequence_numbers"] for each in day["outcomes"] if each["is_asked_for"]
+        }
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--dry-run"], ["--json"], ["--from", DAYS[0]], ["--reason", "x", "--from", "March"]]
+)
 def test_options_that_make_no_sense_are_refused(wrong: list[str], lake: Lake) -> None:
     assert cli(*wrong).exit_code == 2
 
