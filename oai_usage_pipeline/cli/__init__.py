@@ -17,6 +17,7 @@ COMMANDS = (
     "status",
     "verify",
     "replay",
+    "backfill",
     "repair",
     "maintain",
     "gaps",

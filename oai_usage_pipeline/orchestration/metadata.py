@@ -16,6 +16,7 @@ from oai_usage_pipeline.capture.backlog import PartitionBacklog
 from oai_usage_pipeline.capture.gaps import Gap
 from oai_usage_pipeline.capture.run import Captured
 from oai_usage_pipeline.charge.teams import by_team
+from oai_usage_pipeline.orchestration.pace import REBUILD_SECONDS, REBUILT_ROWS
 from oai_usage_pipeline.reconcile.reconciliation import Reconciliation
 from oai_usage_pipeline.reference.landing import Landed
 from oai_usage_pipeline.refresh.day import RefreshedDay
@@ -38,6 +39,10 @@ def table_definition(contract: TableContract) -> Metadata:
         "dagster/table_name": contract.name,
         "partitioned_by": contract.partition_by or "nothing",
         "contract_version": contract.version,
+        "contract_history": _table(
+            {"version": each.version, "what": each.what, "old_days_rebuilt": each.rebuilds}
+            for each in contract.history
+        ),
     }
 
 
@@ -108,9 +113,26 @@ def refreshed_state(refreshed: Sequence[RefreshedDay], table: TableStatus) -> Me
         "dagster/row_count": table.rows,
         "delta_version": _number(table.version),
         "new_source_rows": sum(each.new_rows for each in refreshed),
+        **_rebuilding([each for each in refreshed if each.mode == "rebuilt" and each.new_rows]),
         "days": _table(
-            {"day": each.day, "done": each.mode, "new_source_rows": each.new_rows} for each in refreshed
+            {
+                "day": each.day,
+                "done": each.mode,
+                "new_source_rows": each.new_rows,
+                "seconds": round(each.seconds, 2),
+            }
+            for each in refreshed
         ),
+    }
+
+
+def _rebuilding(days: Sequence[RefreshedDay]) -> Metadata:
+    """What `pace` tells from how long a backfill takes."""
+    if not days:
+        return {}
+    return {
+        REBUILT_ROWS: sum(each.new_rows for each in days),
+        REBUILD_SECONDS: round(sum(each.seconds for each in days), 3),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from oai_usage_pipeline.audit.status import table_status
+from oai_usage_pipeline.orchestration.days import LONGEST_RANGE_DAYS
 from oai_usage_pipeline.orchestration.liveness import signs_of_life
 from oai_usage_pipeline.orchestration.metadata import refreshed_state, table_definition
 from oai_usage_pipeline.orchestration.resources import Pipeline
@@ -31,7 +32,7 @@ def table_asset(
     partitions_def: dg.PartitionsDefinition[str] | None = None,
     check_specs: list[dg.AssetCheckSpec] | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Make an asset of a function; the partitions of a partitioned one share a run."""
+    """Make an asset of a function; up to a month of partitions share a run."""
     return dg.asset(
         name=contract.name,
         group_name=GROUP,
@@ -42,7 +43,7 @@ def table_asset(
         metadata=table_definition(contract),
         deps=deps,
         partitions_def=partitions_def,
-        backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
+        backfill_policy=dg.BackfillPolicy.multi_run(LONGEST_RANGE_DAYS) if partitions_def else None,
         check_specs=check_specs,
     )
 

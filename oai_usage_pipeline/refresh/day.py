@@ -6,7 +6,8 @@ backfill: twice in a row changes nothing, and of two at once one wins and the ot
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import Any, Literal
 
 import polars as pl
@@ -28,11 +29,12 @@ Mode = Literal["unchanged", "extended", "rebuilt"]
 
 @dataclass(frozen=True)
 class RefreshedDay:
-    """What was done to one day: how, and how many new source rows were taken in."""
+    """What was done to one day: how, how many new source rows were taken in, and in how many seconds."""
 
     day: str
     mode: Mode
     new_rows: int
+    seconds: float = field(default=0.0, compare=False)
 
 
 def refresh_days(
@@ -52,15 +54,20 @@ def refresh_days(
     marks = Watermarks(source, derivation.day_column, lake.table(derivation.target), reference)
     refreshed: list[RefreshedDay] = []
     failures: list[str] = []
-    for day in days:
+    wanted = list(days)
+    for number, day in enumerate(wanted, 1):
+        started = monotonic()
         try:
             done = _refresh_day(lake, derivation, marks, day, anew=anew)
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - told below, with its day
             logger.warning("%s of %s: %s", derivation.target.name, day, error)
             failures.append(f"{derivation.target.name} of {day} can't be brought up to date: {error}")
             continue
-        refreshed.append(done)
-        logger.info("%s of %s: %s, %d new rows", derivation.target.name, day, done.mode, done.new_rows)
+        refreshed.append(replace(done, seconds=monotonic() - started))
+        logger.info(
+            "%s of %s, day %d of %d: %s, %d new rows",
+            *(derivation.target.name, day, number, len(wanted), done.mode, done.new_rows),
+        )
     if failures:
         raise LakeUnavailable("\n".join(failures))
     return refreshed

@@ -1,0 +1,82 @@
+"""How fast days of the derived tables are made, as recent runs measured it, and so about how long work takes.
+
+Belongs here: reading what `metadata.refreshed_state` left with materialisations. What there is to do is for
+`refresh.stale`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from oai_usage_pipeline.refresh.stale import StaleTable
+from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY, TOKEN_USAGE_HOURLY, USAGE_COST_HOURLY, USAGE_EVENTS
+
+REBUILT_ROWS = "rebuilt_rows"
+REBUILD_SECONDS = "rebuild_seconds"
+
+MEASURED = {
+    USAGE_EVENTS.name: 8_000.0,
+    TOKEN_USAGE_HOURLY.name: 100_000.0,
+    USAGE_COST_HOURLY.name: 10_000.0,
+    CHARGEBACK_MONTHLY.name: 50_000.0,
+}
+"""Source rows a second on two cores of a laptop, until runs of one's own have measured LEAST_ROWS."""
+
+LEAST_ROWS = 2_000
+RECENT = 200
+SECONDS_PER_DAY = 0.3
+"""What a day costs whatever its size: a commit of each table."""
+SECONDS_PER_RUN = 6.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """About how long stale work takes, in seconds, and what that is based on, in words."""
+
+    seconds: float
+    basis: str
+
+    def __str__(self) -> str:
+        """For people: nobody plans by the second."""
+        return f"about {spoken(self.seconds)}, {self.basis}"
+
+
+def estimate(instance: dg.DagsterInstance, stale: Sequence[StaleTable], runs: int) -> Estimate:
+    """What bringing these tables up to date will take in so many runs, one after another.
+
+    A table that follows from a stale one will be stale by as many rows, about.
+    """
+    seconds, rows, measured = runs * SECONDS_PER_RUN, 0, []
+    by_name = {each.table: each for each in stale}
+    for table, usual in MEASURED.items():
+        if table in by_name:
+            rows = max(rows, by_name[table].source_rows)
+        pace = recent_pace(instance, table)
+        measured += [table] if pace else []
+        seconds += rows / (pace or usual)
+        seconds += len(by_name[table].days) * SECONDS_PER_DAY if table in by_name else 0.0
+    whose = f"by recent runs of {', '.join(measured)}" if measured else "by what two cores of a laptop do"
+    return Estimate(seconds, whose)
+
+
+def recent_pace(instance: dg.DagsterInstance, table: str) -> float | None:
+    """Source rows a second of the recent runs that rebuilt days of a table; None where too few were."""
+    found = instance.fetch_materializations(dg.AssetKey(table), limit=RECENT).records
+    # The days of a run share its metadata.
+    runs = {record.run_id: record.asset_materialization for record in found}
+    rows, seconds = 0.0, 0.0
+    for materialization in runs.values():
+        metadata = materialization.metadata if materialization else {}
+        if REBUILT_ROWS in metadata:
+            rows += float(metadata[REBUILT_ROWS].value)  # type: ignore[arg-type]  # a number of our own
+            seconds += float(metadata[REBUILD_SECONDS].value)  # type: ignore[arg-type]  # as above
+    return rows / seconds if rows >= LEAST_ROWS and seconds > 0 else None
+
+
+def spoken(seconds: float) -> str:
+    """A span of time as people say it."""
+    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return "a minute or two" if seconds > 45 else "a minute"
