@@ -28,6 +28,11 @@ def whole(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: i
     return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True, check_name="holds")])
 
 
+@dg.asset
+def plain() -> None:
+    """Has nothing of all that."""
+
+
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as made:
@@ -52,15 +57,17 @@ def test_only_what_is_superseded_goes(instance: dg.DagsterInstance, tmp_path: Pa
     monday = [run(instance, daily, partition_key="monday") for _ in range(2)]
     tuesday = run(instance, daily, partition_key="tuesday")
     seen = run(instance, whole, tags={"seen": "long ago"})
-    whole_runs = [run(instance, whole) for _ in range(3)]
+    whole_runs = [run(instance, whole) for _ in range(2)]
+    plain_runs = [run(instance, plain) for _ in range(2)]
     everything = runs(instance)
     assert prune_all(instance, timedelta(days=2)).removed_runs == 0, "their time is not over"
-    assert prune_all(instance, dry_run=True) == Pruned(3, 4, 7)
+    assert prune_all(instance, dry_run=True) == Pruned(3, 5, 8)
     assert runs(instance) == everything
     statuses = instance.get_status_by_partition(daily.key, ["monday", "tuesday"], DAYS)
-    assert prune_all(instance) == Pruned(3, 4, 7)
-    assert runs(instance) == {monday[1], tuesday, seen, whole_runs[2]}
+    assert prune_all(instance) == Pruned(3, 5, 8)
+    assert runs(instance) == {monday[1], tuesday, seen, whole_runs[1], plain_runs[1]}
     assert instance.get_status_by_partition(daily.key, ["monday", "tuesday"], DAYS) == statuses
+    assert instance.get_latest_materialization_event(plain.key) is not None
     assert instance.get_materialized_partitions(daily.key) == {"monday", "tuesday"}
     for partition, run_id in (("monday", monday[1]), ("tuesday", tuesday)):
         found = instance.fetch_materializations(
