@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from oai_usage_pipeline.capture.contents import PARTITION, PartitionKey
 from oai_usage_pipeline.capture.continuity import Ranges, runs
+from oai_usage_pipeline.capture.landing import Keep, as_they_came
 from oai_usage_pipeline.capture.source import HubEvent, Source
 from oai_usage_pipeline.errors import HistoryGone
 from oai_usage_pipeline.lake.rewrites import Rewrite
@@ -83,7 +84,7 @@ def kept_by(table: LakeTable, rewrite: Rewrite, lost: Lost) -> list[tuple[Partit
     ]
 
 
-def put_back(table: LakeTable, version: int, lost: Lost) -> pa.RecordBatchReader:
+def put_back(table: LakeTable, version: int, lost: Lost, forget: Keep = as_they_came) -> pa.RecordBatchReader:
     """The rows that a commit took out of the table, of the given numbers, each event once."""
     oldest = pl.CompatLevel.oldest()
     empty = OPENAI_EVENTS.empty()
@@ -100,7 +101,7 @@ def put_back(table: LakeTable, version: int, lost: Lost) -> pa.RecordBatchReader
                 .join(seen, on=EVENT_KEY, how="anti")
             )
             seen = pl.concat([seen, rows.select(EVENT_KEY)])
-            yield from rows.to_arrow(compat_level=oldest).to_batches()
+            yield from forget(rows).to_arrow(compat_level=oldest).to_batches()
 
     return pa.RecordBatchReader.from_batches(empty.to_arrow(compat_level=oldest).schema, batches())
 

@@ -37,6 +37,9 @@ from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 _COUNTER = "repair"
 """The application transaction of bronze that every remedy moves."""
 
+TAKING_OUT = "payloads"
+"""The one that whoever takes texts out of bronze moves: no remedy that began before brings them back."""
+
 Lost = tuple[tuple[PartitionKey, Ranges], ...]
 """Numbers by partition."""
 
@@ -54,6 +57,7 @@ class Site:
     contents: Mapping[PartitionKey, PartitionContents]
     bounds: Mapping[PartitionKey, PartitionBounds]
     keep: Keep = as_they_came
+    forget: Callable[[], Keep] = lambda: as_they_came
 
     def fence(self, keys: Iterable[PartitionKey] = ()) -> dict[str, int]:
         """The positions of partitions as they are, to be committed again, and the counter of repairs."""
@@ -118,7 +122,7 @@ class PutBack:
 
     def apply(self, site: Site) -> None:
         """One commit."""
-        rows = put_back(site.table, self.rewrite.version, self.lost)
+        rows = put_back(site.table, self.rewrite.version, self.lost, site.forget())
         lost_positions = {
             site.contents[key].app_id: _position_with(site.contents[key], ranges[-1][1])
             for key, ranges in self.lost
@@ -203,7 +207,7 @@ class SetLogAside:
 
 
 def _counted(table: LakeTable) -> dict[str, int]:
-    return {_COUNTER: (table.position(_COUNTER) or 0) + 1}
+    return {_COUNTER: (table.position(_COUNTER) or 0) + 1, TAKING_OUT: table.position(TAKING_OUT) or 0}
 
 
 def _position_with(partition: PartitionContents, last: int) -> int:

@@ -64,7 +64,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Repair:
-    """Sets bronze right; `agree` is asked before anything is changed, `report` told of what was done."""
+    """Sets bronze right; `agree` is asked before anything is changed, `report` told of what was done.
+
+    `keep` takes out of events that are landed again what is not to be written, what `forget` returns
+    out of rows that are put back.
+    """
 
     source: Source
     lake: Lake
@@ -73,6 +77,7 @@ class Repair:
     agree: Callable[[Plan], bool]
     report: Callable[[str], None] = lambda _: None
     keep: Keep = as_they_came
+    forget: Callable[[], Keep] = lambda: as_they_came
 
     def execute(self) -> Plan:
         """Do what is agreed to, until nothing is left to do; returns what is left.
@@ -136,6 +141,7 @@ class Repair:
             {each.key: each for each in contents},
             bounds,
             self.keep,
+            self.forget,
         )
         return site, Plan((ForgetFiles(tuple(sorted(gone))),)) if gone else _plan(site)
 

@@ -67,6 +67,7 @@ def erase_(subscription: str | None, of_user: bool, by: str, why: str, yes: bool
     """
     from oai_usage_pipeline.orchestration.resources import Pipeline
     from oai_usage_pipeline.privacy.erasure import erase, events_of
+    from oai_usage_pipeline.privacy.subject import pseudonym_of
 
     if (subscription is None) != of_user:
         raise click.UsageError("Name either --subscription or --user, whose texts are to be erased.")
@@ -80,7 +81,22 @@ def erase_(subscription: str | None, of_user: bool, by: str, why: str, yes: bool
     done = erase(pipeline.lake(), subject, found, by, why, lambda: datetime.now(UTC), click.echo)
     click.echo(plain(str(done)))
     if subject.kind == "user":
-        click.echo(f"The user is called {subject.pseudonym} from now on.")
+        click.echo(f"The user is called {pseudonym_of(done.subject)} from now on.")
+        _tell_of_other_peppers(pipeline)
+
+
+def _tell_of_other_peppers(pipeline: "Pipeline") -> None:
+    from oai_usage_pipeline.privacy.erasure import erasures_of, of_other_peppers
+
+    records = [each for each in erasures_of(pipeline.lake()) if each.kind == "user"]
+    others = of_other_peppers(records, pipeline.fingerprint())
+    if others:
+        versions = ", ".join(sorted({str(each.pepper_version) for each in others}))
+        click.echo(
+            f"{len(others)} erasures of users on record were made with the pepper of version {versions}, "
+            "which is not set: whether this user is one of them can't be told. If so, they have two "
+            "pseudonyms now."
+        )
 
 
 def _subject(pipeline: "Pipeline", named: str | None) -> "Subject":

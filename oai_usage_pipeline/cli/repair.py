@@ -39,6 +39,7 @@ def command(yes: bool) -> None:
             agree,
             lambda done: click.echo(f"Done: {done}"),
             pipeline.keep(),
+            pipeline.forget().by_record,
         )
         left = repair.execute()
     if left.is_sound:

@@ -14,6 +14,7 @@ from oai_usage_pipeline.capture.event_hub import EventHubSource
 from oai_usage_pipeline.capture.landing import Keep
 from oai_usage_pipeline.capture.source import Source
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.privacy.forgetting import Forgetting
 from oai_usage_pipeline.privacy.keeping import keep_of
 from oai_usage_pipeline.settings import Settings
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
@@ -40,8 +41,12 @@ class Pipeline(dg.ConfigurableResource[None]):
         return KeyFingerprint(settings.pepper, settings.key_pepper_version, settings.previous_pepper)
 
     def keep(self) -> Keep:
-        """What takes texts out of events before they are written, by the setting."""
-        return keep_of(self.settings().payloads)
+        """What takes texts out of events before they are written, by the setting and by what was erased."""
+        return Forgetting(self.lake(), self.fingerprint(), keep_of(self.settings().payloads))
+
+    def forget(self) -> Forgetting:
+        """What takes texts out of rows that are put back as they were, by what was erased."""
+        return Forgetting(self.lake(), self.fingerprint())
 
     @contextmanager
     def source(self) -> Iterator[Source]:

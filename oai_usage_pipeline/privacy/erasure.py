@@ -5,16 +5,18 @@ rewritten and old files go, for `rewriting`.
 
 The record is begun before anything changes and finished when the last old file is gone. What was begun and
 not finished is taken over by the next erasure of the same subject. Numbers stay, also in closed months.
-Events that arrive later are not covered: erase again, or keep no texts at all.
+Events that arrive later are not covered: erase again, or keep no texts at all. Those that come again are for
+`forgetting`, which goes by the record.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import polars as pl
 
-from oai_usage_pipeline.errors import ConfigurationError, HistoryGone, PositionConflict
+from oai_usage_pipeline.errors import ConfigurationError, HistoryGone, NoTable, PositionConflict
 from oai_usage_pipeline.lake.failures import explaining
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
@@ -24,6 +26,7 @@ from oai_usage_pipeline.refresh.chain import DAILY
 from oai_usage_pipeline.refresh.derivation import day_of
 from oai_usage_pipeline.refresh.silver import CHUNK_ROWS
 from oai_usage_pipeline.tables import OPENAI_EVENTS, PAYLOAD_ERASURES
+from oai_usage_pipeline.usage.fingerprint import KeyFingerprint, version_of
 from oai_usage_pipeline.usage.payload import without_texts
 
 _COUNTER = "payload_erasures"
@@ -42,6 +45,11 @@ class Erasure:
     subject: str
     day_count: int
     erased_event_count: int
+
+    @property
+    def pepper_version(self) -> int | None:
+        """Of the pepper that its mark was made with."""
+        return version_of(self.subject)
 
     def __str__(self) -> str:
         """The record as a sentence."""
@@ -90,7 +98,9 @@ def erase(
     """
     if not by.strip() or not why.strip():
         raise ConfigurationError("It must be said who erases, and why: --by or --why is empty")
+    subject = _as_recorded(lake, subject)
     record = _begin(lake, subject, found, by, why, clock())
+    last = _last_accepted(lake)
     for day, count in found.items():
         rewrite_day(lake, day, lambda rows: _erased(rows, subject))
         report(f"{day}: erased the texts of {count:,} events")
@@ -101,12 +111,43 @@ def erase(
     else:
         follow(lake, DAILY[:1])
         remove_old_files(lake, [OPENAI_EVENTS])
-    return _finish(lake, record, clock())
+    # By the hub's clock, if ours is behind: what was there when it began is erased.
+    return _finish(lake, record, max(clock(), last) if last else clock())
 
 
 def erasures_of(lake: Lake) -> list[Erasure]:
     """Every erasure on record, oldest first."""
-    return sorted(_records(lake.table(PAYLOAD_ERASURES)), key=lambda each: each.begun_at)
+    try:
+        table = lake.existing(PAYLOAD_ERASURES)
+    except NoTable:
+        return []
+    return sorted(_records(table), key=lambda each: each.begun_at)
+
+
+def of_other_peppers(
+    records: Iterable[Erasure], fingerprint: KeyFingerprint, pairs: AbstractSet[tuple[str, str]] = frozenset()
+) -> list[Erasure]:
+    """Those whose subject can't be told: their pepper is neither in use nor the one before.
+
+    `pairs` lead to further fingerprints of keys.
+    """
+    told = {each.version for each in (fingerprint, fingerprint.previous) if each is not None}
+    paired = {each for pair in pairs for each in pair}
+    return [each for each in records if each.pepper_version not in told and each.subject not in paired]
+
+
+def _as_recorded(lake: Lake, subject: Subject) -> Subject:
+    """The subject with the mark of an earlier erasure by the pepper before, so that a user stays one."""
+    known = {each.subject for each in erasures_of(lake) if each.kind == subject.kind}
+    former = subject.former_mark
+    is_known_by_it = former in known and subject.mark not in known
+    return replace(subject, mark=former) if former is not None and is_known_by_it else subject
+
+
+def _last_accepted(lake: Lake) -> datetime | None:
+    table = lake.existing(OPENAI_EVENTS)
+    last: datetime | None = table.read(table.scan().select(pl.col("enqueued_at").max())).item()
+    return last
 
 
 def _erased(rows: pl.DataFrame, subject: Subject) -> pl.DataFrame:
@@ -136,9 +177,7 @@ def _finish(lake: Lake, record: Erasure, now: datetime) -> Erasure:
 def _rewrite(lake: Lake, change: Callable[[list[Erasure]], list[Erasure]]) -> list[Erasure]:
     for _ in range(ATTEMPTS):
         table = lake.table(PAYLOAD_ERASURES)
-        before = [
-            Erasure(*row) for row in table.scan().select(*PAYLOAD_ERASURES.schema).collect().iter_rows()
-        ]
+        before = _records(table)
         after = change(before)
         if after == before:
             return before

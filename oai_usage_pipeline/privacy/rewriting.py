@@ -23,6 +23,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from oai_usage_pipeline.capture.remedies import TAKING_OUT
 from oai_usage_pipeline.errors import NoTable, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.day import refresh_days, stale_days
@@ -36,9 +37,6 @@ ATTEMPTS = 20
 
 ORPHAN_HOURS = 7 * 24
 
-_COUNTER = "payloads"
-"""The application transaction that everyone who rewrites bronze moves: two at once can't both succeed."""
-
 _REMOVED = "payloads_files_removed"
 """The application transaction that tells up to which rewriting the files of replaced rows are gone."""
 
@@ -47,7 +45,9 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def rewrite_day(lake: Lake, day: str, change: Change) -> None:
-    """Step 1; raises PositionConflict when other writers keep getting ahead, LakeDamaged for lost rows.
+    """Step 1; of two at once, one is refused and looks again.
+
+    Raises PositionConflict when other writers keep getting ahead, LakeDamaged for lost rows.
 
     Raises NoTable when the table was lost: it isn't made anew.
     """
@@ -57,7 +57,9 @@ def rewrite_day(lake: Lake, day: str, change: Change) -> None:
         chunks = rows.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
         whole = counted(chunks, table.rows_by_day().get(day, 0))
         try:
-            table.replace_day(day, _changed(whole, change), {_COUNTER: (table.position(_COUNTER) or 0) + 1})
+            table.replace_day(
+                day, _changed(whole, change), {TAKING_OUT: (table.position(TAKING_OUT) or 0) + 1}
+            )
         except PositionConflict as conflict:
             logger.info("%s of %s: %s", OPENAI_EVENTS.name, day, conflict)
             continue
@@ -80,7 +82,7 @@ def remove_old_files(lake: Lake, tables: Sequence[TableContract]) -> int:
             table = lake.existing(contract)
             removed += table.remove_old_files(ORPHAN_HOURS)
             if contract == OPENAI_EVENTS:
-                _note_removal(lake, table.position(_COUNTER))
+                _note_removal(lake, table.position(TAKING_OUT))
     return removed
 
 
@@ -90,7 +92,7 @@ def holds_old_files(lake: Lake) -> bool:
         table = lake.existing(OPENAI_EVENTS)
     except NoTable:
         return False
-    return (table.position(_COUNTER) or 0) != (table.position(_REMOVED) or 0)
+    return (table.position(TAKING_OUT) or 0) != (table.position(_REMOVED) or 0)
 
 
 def _note_removal(lake: Lake, rewriting: int | None) -> None:

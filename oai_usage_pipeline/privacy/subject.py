@@ -32,13 +32,21 @@ _MOST_ESCAPED = 4
 """JSON within JSON: a body in an envelope, a text in it, and one more."""
 
 
+Kind = Literal["subscription", "user"]
+
+Pairs = set[tuple[str, str]]
+"""Two fingerprints of one key: that of the pepper in use, and that of the one before."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """A subscription, by fingerprints or the gateway's id, or a user; `mark` stands for it in the record."""
 
-    kind: Literal["subscription", "user"]
+    kind: Kind
     names: frozenset[str] = field(repr=False)
     mark: str
+    former_mark: str | None = None
+    """With the pepper before, while that is set."""
 
     @property
     def rename(self) -> Rename:
@@ -50,7 +58,7 @@ class Subject:
     @property
     def pseudonym(self) -> str:
         """The same for each erasure of a user with one pepper, so that their numbers stay one sum."""
-        return f"erased-{self.mark.rpartition('-')[2][:16]}"
+        return pseudonym_of(self.mark)
 
     def is_theirs(self, bronze: pl.DataFrame) -> pl.Series:
         """Which rows hold an event of theirs; one that holds others' records as well is among them."""
@@ -67,7 +75,7 @@ class Subject:
         if self.kind == "user":
             # A claim that names another user stands before the one that the request names.
             rows = candidates.select(_AT, "Request").iter_rows()
-            found |= {at for at, request in rows if held & _named_by(request)}
+            found |= {at for at, request in rows if held & named_by(request)}
         return numbered[_AT].is_in(list(found))
 
     def _may_be_theirs(self) -> pl.Expr:
@@ -92,7 +100,8 @@ def _stem(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1]
 
 
-def _named_by(request: str | None) -> set[str | None]:
+def named_by(request: str | None) -> set[str | None]:
+    """Whom a request names as its user, as silver has names."""
     return {name_held(each) for each in read_request(request).values() if isinstance(each, str)}
 
 
@@ -115,20 +124,41 @@ def _meant(escape: re.Match[str]) -> str:
     return escape[2] if escape[2] in '"/\\' else " "
 
 
+def marks_of(kind: Kind, name: str, fingerprint: KeyFingerprint) -> tuple[str, ...]:
+    """What stands for a name in the record, by the pepper in use, and by the one before where that is set."""
+    # What no key begins with: the mark of a user is never that of a key of the same letters.
+    marked = f"\0user\0{name_held(name)}" if kind == "user" else name
+    makers = [each for each in (fingerprint, fingerprint.previous) if each is not None]
+    return tuple(each.mark(marked) for each in makers)
+
+
+def pseudonym_of(mark: str) -> str:
+    """What a user is called once they are erased."""
+    return f"erased-{mark.rpartition('-')[2][:16]}"
+
+
+def rotations_of(lake: Lake) -> Pairs:
+    """Which fingerprints are of one key, of all peppers that there were."""
+    try:
+        rotations = lake.existing(KEY_ROTATIONS)
+    except NoTable:
+        return set()
+    return set(rotations.read(rotations.scan().select("subscription", "previous_subscription")).iter_rows())
+
+
+def all_renewed(names: set[str], pairs: Pairs) -> set[str]:
+    """The names, and all fingerprints of the same keys."""
+    while more := {each for pair in pairs if names & set(pair) for each in pair} - names:
+        names = names | more
+    return names
+
+
 def subscription(lake: Lake, name: str, fingerprint: KeyFingerprint) -> Subject:
     """A subscription by a fingerprint or the gateway's id, and by its key's fingerprints of other peppers."""
-    names = {name}
-    try:
-        rotations = lake.existing(KEY_ROTATIONS).scan().select("subscription", "previous_subscription")
-        pairs = rotations.collect().rows()
-    except NoTable:
-        pairs = []
-    while more := {each for pair in pairs if names & set(pair) for each in pair} - names:
-        names |= more
-    return Subject("subscription", frozenset(names), fingerprint.of(name))
+    names = all_renewed({name}, rotations_of(lake))
+    return Subject("subscription", frozenset(names), *marks_of("subscription", name, fingerprint))
 
 
 def user(name: str, fingerprint: KeyFingerprint) -> Subject:
     """A user, by the id that calls name them by."""
-    # What no key begins with: the mark of a user is never that of a key of the same letters.
-    return Subject("user", frozenset((name,)), fingerprint.of(f"\0user\0{name}"))
+    return Subject("user", frozenset((name,)), *marks_of("user", name, fingerprint))

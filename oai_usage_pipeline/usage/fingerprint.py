@@ -25,12 +25,18 @@ _Known = tuple[str, tuple[str, ...]]
 _CHECKED = b"\0check value of this pepper"
 _CHECK_BYTES = 3
 
-_FINGERPRINT = re.compile(r"v[0-9]{1,9}-[0-9a-f]{32}")
+_FINGERPRINT = re.compile(r"v([0-9]{1,9})-[0-9a-f]{32}")
 
 
 def is_fingerprint(text: str) -> bool:
     """Whether `text` already is a fingerprint, of whatever version."""
     return _FINGERPRINT.fullmatch(text) is not None
+
+
+def version_of(text: str) -> int | None:
+    """The version of the pepper that a fingerprint was made with; None for a text that is none."""
+    found = _FINGERPRINT.fullmatch(text)
+    return int(found[1]) if found else None
 
 
 class KeyFingerprint:
@@ -60,6 +66,15 @@ class KeyFingerprint:
     def of(self, key: str) -> str:
         """The fingerprint of `key`, white space around it included; "" and a fingerprint stay as they are."""
         return self._known(key)[0]
+
+    def mark(self, name: str) -> str:
+        """What `of` says, of a name that is no caller's key: neither remembered nor paired."""
+        if not name or is_fingerprint(name):
+            return name
+        return (
+            self._prefix
+            + hmac.digest(self._pepper, name.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
+        )
 
     def seal(self, envelope: Envelope) -> Envelope:
         """The envelope without its key: its own column fingerprinted, every other column scrubbed.
@@ -109,10 +124,9 @@ class KeyFingerprint:
         return self._remembered(key) if len(key) <= _LONGEST_REMEMBERED_KEY else self._know(key)
 
     def _know(self, key: str) -> _Known:
-        if not key or is_fingerprint(key):
+        mark = self.mark(key)
+        if mark == key:
             return key, ()
-        digest = hmac.digest(self._pepper, key.encode("utf-8", "surrogatepass"), "sha256")
-        mark = self._prefix + digest.hex()[:32]
         if self.previous is not None and is_gateway_key(key):
             # It may have been logged where the caller's id belongs.
             self._pair(key, mark)
