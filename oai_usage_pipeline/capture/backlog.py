@@ -106,8 +106,7 @@ def backlog(source: Source, lake: Lake, only: Collection[str] = ()) -> list[Part
         try:
             bounds = list(ask.map(source.bounds, wanted))
         except BaseException:
-            # Whatever ends the questions, a signal too, ends all: the hub may be silent for long.
-            ask.shutdown(wait=False, cancel_futures=True)
+            # Whatever ends the questions, a signal too, ends those under way; others are not even begun.
             source.close()
             raise
     return [
