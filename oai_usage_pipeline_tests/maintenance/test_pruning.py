@@ -33,6 +33,18 @@ def plain() -> None:
     """Has nothing of all that."""
 
 
+@dg.asset_check(asset=plain)
+def is_plain() -> dg.AssetCheckResult:
+    """Is run by itself, too."""
+    return dg.AssetCheckResult(passed=True)
+
+
+def check(instance: dg.DagsterInstance) -> str:
+    job = dg.define_asset_job("check", dg.AssetSelection.checks(is_plain))
+    made = dg.Definitions([plain], asset_checks=[is_plain], jobs=[job]).resolve_job_def("check")
+    return made.execute_in_process(instance=instance).run_id
+
+
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as made:
@@ -45,7 +57,7 @@ def run(instance: dg.DagsterInstance, asset: dg.AssetsDefinition, **options: obj
 
 
 def prune_all(instance: dg.DagsterInstance, after: timedelta = WEEK, *, dry_run: bool = False) -> Pruned:
-    checks = [each for made in (daily, whole) for each in made.check_keys]
+    checks = [each for made in (daily, whole, is_plain) for each in made.check_keys]
     return prune(instance, checks, NOW + after, 3, dry_run=dry_run)
 
 
@@ -59,13 +71,14 @@ def test_only_what_is_superseded_goes(instance: dg.DagsterInstance, tmp_path: Pa
     seen = run(instance, whole, tags={"seen": "long ago"})
     whole_runs = [run(instance, whole) for _ in range(2)]
     plain_runs = [run(instance, plain) for _ in range(2)]
+    checked = [check(instance) for _ in range(2)]
     everything = runs(instance)
     assert prune_all(instance, timedelta(days=2)).removed_runs == 0, "their time is not over"
-    assert prune_all(instance, dry_run=True) == Pruned(3, 5, 8)
+    assert prune_all(instance, dry_run=True) == Pruned(4, 6, 10)
     assert runs(instance) == everything
     statuses = instance.get_status_by_partition(daily.key, ["monday", "tuesday"], DAYS)
-    assert prune_all(instance) == Pruned(3, 5, 8)
-    assert runs(instance) == {monday[1], tuesday, seen, whole_runs[1], plain_runs[1]}
+    assert prune_all(instance) == Pruned(4, 6, 10)
+    assert runs(instance) == {monday[1], tuesday, seen, whole_runs[1], plain_runs[1], checked[1]}
     assert instance.get_status_by_partition(daily.key, ["monday", "tuesday"], DAYS) == statuses
     assert instance.get_latest_materialization_event(plain.key) is not None
     assert instance.get_materialized_partitions(daily.key) == {"monday", "tuesday"}
@@ -78,9 +91,9 @@ def test_only_what_is_superseded_goes(instance: dg.DagsterInstance, tmp_path: Pa
         dg.AssetKey("seen"), dg.DagsterEventType.ASSET_OBSERVATION
     )
     assert set(observed) == {"long ago"}
-    check = dg.AssetCheckKey(whole.key, "holds")
-    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key([check])[check]
-    assert latest.run_id in runs(instance)
+    keys = [dg.AssetCheckKey(whole.key, "holds"), dg.AssetCheckKey(plain.key, "is_plain")]
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    assert [latest[each].run_id for each in keys] == [whole_runs[1], checked[1]]
     # Nothing of those that went is left on disk.
     left = [
         path for path in tmp_path.rglob("*") for run_id in everything - runs(instance) if run_id in path.name
