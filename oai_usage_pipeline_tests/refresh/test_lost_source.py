@@ -32,13 +32,19 @@ from oai_usage_pipeline_tests.refresh.books import Books
 DAY = "2026-03-10"
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    landing = Landing(Lake(str(tmp_path / "lake")))
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A day and a month of every table; only to be copied."""
+    landing = Landing(Lake(str(tmp_path_factory.mktemp("lost") / "lake")))
     landing.send(60)
     for derivation in DERIVATIONS:
         refresh_days(landing.lake, derivation, [each.day for each in stale_days(landing.lake, derivation)])
     return landing.lake
+
+
+@pytest.fixture
+def lake(first: Lake, tmp_path: Path) -> Lake:
+    return Lake(str(shutil.copytree(first.location, tmp_path / "lake")))
 
 
 def lose(lake: Lake, contract: TableContract) -> None:
