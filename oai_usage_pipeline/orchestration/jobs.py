@@ -51,8 +51,6 @@ refresh_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(usage_events, token_usage_hourly, usage_cost_hourly).without_checks(),
     config=QUIET_CONSOLE,
     description="Bring days of silver, gold and cost up to date: late events, a new contract, other prices.",
-    # `dagster.yaml` keeps places of the queue free of these.
-    tags={"oai_usage/refresh": "days"},
 )
 
 verify_job = dg.define_asset_job(
