@@ -35,12 +35,10 @@ from oai_usage_pipeline.tables import (
     USAGE_EVENTS,
 )
 from oai_usage_pipeline_tests.landed import Landing
-from oai_usage_pipeline_tests.maintenance.test_compaction import TODAY, assert_sound, landed, landing
+from oai_usage_pipeline_tests.maintenance.conftest import DAY
+from oai_usage_pipeline_tests.maintenance.test_compaction import TODAY, assert_sound
 from oai_usage_pipeline_tests.refresh.test_day import table
 
-__all__ = ["landed", "landing"]
-
-DAY = "2026-03-10"
 WEEK_AND_A_DAY = 8 * 86_400
 
 

@@ -1,10 +1,8 @@
 """Small files are merged, whoever writes meanwhile, and no row changes by it."""
 
 import json
-import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
 from datetime import date
 from pathlib import Path
 
@@ -34,31 +32,10 @@ from oai_usage_pipeline.refresh.day import refresh_days, stale_days
 from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
 from oai_usage_pipeline.tables import OPENAI_EVENTS, TABLES, USAGE_EVENTS
 from oai_usage_pipeline_tests.landed import Landing
+from oai_usage_pipeline_tests.maintenance.conftest import DAY
 from oai_usage_pipeline_tests.refresh.test_day import refresh_all, table
 
 TODAY = date(2026, 3, 20)
-DAY = "2026-03-10"
-
-
-@pytest.fixture(scope="module")
-def landed(tmp_path_factory: pytest.TempPathFactory) -> Landing:
-    """Two days of events that came bit by bit, with all that follows from them."""
-    made = Landing(Lake(str(tmp_path_factory.mktemp("landed") / "lake")))
-    for day in (10, 10, 10, 11, 11):
-        made.send(20, day=day)
-        if day == 10:
-            refresh_days(made.lake, USAGE_EVENTS_DERIVATION, [DAY])
-    refresh_all(made.lake)
-    return made
-
-
-@pytest.fixture
-def landing(landed: Landing, tmp_path: Path) -> Landing:
-    """A copy of it to change."""
-    made = Landing(Lake(str(tmp_path / "lake")))
-    shutil.copytree(landed.lake.location, made.lake.location)
-    made._source = deepcopy(landed._source)
-    return made
 
 
 def assert_sound(lake: Lake) -> None:

@@ -10,9 +10,7 @@ from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.orchestration.maintenance import MAINTAIN, nightly_upkeep
 from oai_usage_pipeline.tables import OPENAI_EVENTS, USAGE_EVENTS
 from oai_usage_pipeline_tests.landed import Landing
-from oai_usage_pipeline_tests.maintenance.test_compaction import assert_sound, landed, landing
-
-__all__ = ["landed", "landing"]
+from oai_usage_pipeline_tests.maintenance.test_compaction import assert_sound
 
 
 def figures(result: dg.ExecuteInProcessResult, step: str) -> dict[str, Any]:
