@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
-
     from oai_usage_pipeline.lake.lake import Lake
-    from oai_usage_pipeline.orchestration.backfills import Plan
+    from oai_usage_pipeline.orchestration.backfills import Instance, Plan
     from oai_usage_pipeline.refresh.stale import StaleTable
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
@@ -97,7 +95,7 @@ def show(planned: "Plan") -> None:
     click.echo(f"{planned.title}: {planned.takes}.")
 
 
-def _wait(instance: "DagsterInstance", lake: "Lake", backfill_id: str, first: str, last: str) -> None:
+def _wait(instance: "Instance", lake: "Lake", backfill_id: str, first: str, last: str) -> None:
     """Print what is left whenever that changes, until the backfill has ended; exit 1 if it didn't succeed."""
     from oai_usage_pipeline.orchestration.backfills import SUCCEEDED, is_under_way, status_of
     from oai_usage_pipeline.refresh.chain import DAILY

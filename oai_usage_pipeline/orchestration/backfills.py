@@ -47,6 +47,10 @@ class BackfillRefused(PipelineError):
     """A backfill that was asked for makes no sense now."""
 
 
+Instance = dg.DagsterInstance
+"""Where runs and backfills are on record; for those who may not import Dagster."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a backfill would do: the days that are behind, the tables, and what it takes."""
