@@ -55,20 +55,19 @@ def refresh_days(
     refreshed: list[RefreshedDay] = []
     failures: list[str] = []
     wanted = list(days)
-    with derivation.working():
-        for number, day in enumerate(wanted, 1):
-            started = monotonic()
-            try:
-                done = _refresh_day(lake, derivation, marks, day, anew=anew)
-            except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - told below, with its day
-                logger.warning("%s of %s: %s", derivation.target.name, day, error)
-                failures.append(f"{derivation.target.name} of {day} can't be brought up to date: {error}")
-                continue
-            refreshed.append(replace(done, seconds=monotonic() - started))
-            logger.info(
-                "%s of %s, day %d of %d: %s, %d new rows",
-                *(derivation.target.name, day, number, len(wanted), done.mode, done.new_rows),
-            )
+    for number, day in enumerate(wanted, 1):
+        started = monotonic()
+        try:
+            done = _refresh_day(lake, derivation, marks, day, anew=anew)
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - told below, with its day
+            logger.warning("%s of %s: %s", derivation.target.name, day, error)
+            failures.append(f"{derivation.target.name} of {day} can't be brought up to date: {error}")
+            continue
+        refreshed.append(replace(done, seconds=monotonic() - started))
+        logger.info(
+            "%s of %s, day %d of %d: %s, %d new rows",
+            *(derivation.target.name, day, number, len(wanted), done.mode, done.new_rows),
+        )
     if failures:
         raise LakeUnavailable("\n".join(failures))
     return refreshed

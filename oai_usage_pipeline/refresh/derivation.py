@@ -6,7 +6,6 @@ is extended and when rebuilt is decided in `day`; the derivations themselves are
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, Protocol, TypeVar
 
 import polars as pl
@@ -92,10 +91,6 @@ class Derivation(ABC, Generic[ReferenceT]):
         """Add what follows from new source rows of the day, or rebuild it where adding isn't possible."""
         del new
         self.rebuild(target, day, source, marks, reference)
-
-    def working(self) -> AbstractContextManager[object]:
-        """While this lasts, days are made one after another: what is dear to have ready may be kept."""
-        return nullcontext()
 
     def also_stale(self, source: LakeTable, day: str, since: int | None) -> set[str]:
         """Other days whose rows change with the day's new ones (all of them new where `since` is None)."""

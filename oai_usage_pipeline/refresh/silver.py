@@ -5,8 +5,6 @@ means is for `usage`.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 
 import polars as pl
 import pyarrow as pa
@@ -15,15 +13,11 @@ from oai_usage_pipeline.errors import LakeDamaged
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.refresh.derivation import Derivation, NoReference, rows_of
-from oai_usage_pipeline.refresh.derivers import Derivers
 from oai_usage_pipeline.tables import OPENAI_EVENTS, USAGE_EVENTS
 from oai_usage_pipeline.usage.derive import derive
 
 CHUNK_ROWS = 5_000
 """Bronze rows in memory at once while a day is derived."""
-
-
-_at_hand: ContextVar[Derivers | None] = ContextVar("derivers", default=None)
 
 
 class UsageEvents(Derivation[NoReference]):
@@ -49,7 +43,7 @@ class UsageEvents(Derivation[NoReference]):
     ) -> None:
         """See `Derivation.extend`."""
         del day, source, reference
-        target.append(_batches(map(derive, new)), marks)
+        target.append(_derived(new), marks)
 
     def rebuild(
         self, target: LakeTable, day: str, source: LakeTable, marks: Mapping[str, int], reference: NoReference
@@ -59,19 +53,7 @@ class UsageEvents(Derivation[NoReference]):
         rows = rows_of(source, self.day_column, day)
         chunks = rows.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=False)
         expected = source.rows_by_day().get(day, 0)
-        derivers = _at_hand.get() or Derivers(processes=1)
-        silver = derivers.derive(derive, counted(chunks, expected), expected)
-        target.replace_day(day, _batches(silver), marks)
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """See `Derivation.working`: processes beside this one, once there are rows enough for them."""
-        with Derivers() as derivers:
-            before = _at_hand.set(derivers)
-            try:
-                yield
-            finally:
-                _at_hand.reset(before)
+        target.replace_day(day, _derived(counted(chunks, expected)), marks)
 
 
 USAGE_EVENTS_DERIVATION = UsageEvents()
@@ -98,9 +80,11 @@ def counted(frames: Iterator[pl.DataFrame], expected: int) -> Iterator[pl.DataFr
         )
 
 
-def _batches(silver: Iterator[pl.DataFrame]) -> pa.RecordBatchReader:
-    """Silver frames as Delta takes them, derived while it writes."""
+def _derived(bronze: Iterator[pl.DataFrame]) -> pa.RecordBatchReader:
+    """Silver rows of bronze chunks, derived while Delta writes them."""
     oldest = pl.CompatLevel.oldest()
     schema = USAGE_EVENTS.empty().to_arrow(compat_level=oldest).schema
-    batches = (batch for frame in silver for batch in frame.to_arrow(compat_level=oldest).to_batches())
+    batches = (
+        batch for frame in bronze for batch in derive(frame).to_arrow(compat_level=oldest).to_batches()
+    )
     return pa.RecordBatchReader.from_batches(schema, batches)
