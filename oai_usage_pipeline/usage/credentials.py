@@ -23,18 +23,31 @@ CREDENTIAL_HINTS = (
 )
 """What a text has in it that may hold one: a pattern for Rust, for the question that every event is asked."""
 
+MARK_HINTS = (
+    r"code=[0-9A-Za-z%+/\\_-]{16}|gh[opsur]_[0-9A-Za-z]{36}|github_pat_[0-9A-Za-z_]{22}|glpat-[0-9A-Za-z_-]{20}"
+    r"|xox[abprs]-[0-9A-Za-z-]{16}|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}"
+)
+"""The same for codes in URLs, and for the marks of GitHub's, GitLab's, Slack's, Amazon's and Google's keys.
+
+Apart from the others: with more beginnings in one pattern, Rust looks for them at a tenth of the speed."""
+
 may_hold_credential = SchemaValidator(
-    core_schema.str_schema(strict=True, pattern=CREDENTIAL_HINTS)
+    core_schema.str_schema(strict=True, pattern=f"{CREDENTIAL_HINTS}|{MARK_HINTS}")
 ).isinstance_python
 """Whether a text has any of the hints in it."""
+
+_may_hold_mark = SchemaValidator(core_schema.str_schema(strict=True, pattern=MARK_HINTS)).isinstance_python
 
 ESCAPED = rb"\\++(?:/|u00(?:2[BbFf]|3[Dd]|7[Ee]))"
 """One of + / = ~ as some writers of JSON write them."""
 
+WIDE_SPACE = rb"(?:\xc2\xa0|\xe2\x80[\x80-\x8a\xaf]|\xe3\x80\x80|\\++u(?:00[aA]0|20(?:0[0-9aA]|2[fF])|3000))"
+"""A space that isn't ASCII's, as it is or escaped: pages and documents have them where people copy tokens."""
+
 _SHORTEST_TOKEN = 16
 _LONGEST_PAIR = 1024
 _ESCAPES = re.compile(r"\\+(?:(/)|u00([0-9A-Fa-f]{2}))")
-_GAP = rb"(?:\s|%20|\\++[nrt])++"
+_GAP = rb"(?:\s|%20|\\++[nrt]|" + WIDE_SPACE + rb")++"
 _TOKEN = rb"(?P<secret>(?:[0-9A-Za-z._~+/=-]++|" + ESCAPED + rb")++)"
 
 
@@ -104,10 +117,34 @@ _FORMS = (
     ),
 )
 
+_MARKED = (
+    _Form(
+        b"code=",
+        re.compile(
+            rb"code=(?:(?<=[?&]code=)|(?<=amp;code=)|(?<=u0026code=)|(?<=%%26code=))"
+            rb"(?P<secret>(?:[0-9A-Za-z%%+/=_~.-]++|%s)++)" % ESCAPED
+        ),
+        _is_token,
+    ),
+    *(
+        _Form(mark, re.compile(b"(?P<secret>" + mark + _begins_word(mark) + rest + b")"))
+        for mark, rest in (
+            *((b"gh%c_" % kind, rb"[0-9A-Za-z]{36,}+") for kind in b"opsur"),
+            (b"github_pat_", rb"\w{22,}+"),
+            (b"glpat-", rb"[\w-]{20,}+"),
+            *((b"xox%c-" % kind, rb"[0-9A-Za-z-]{16,}+") for kind in b"abprs"),
+            (b"AKIA", rb"[0-9A-Z]{16}(?!\w)"),
+            (b"AIza", rb"[\w-]{35}(?![\w-])"),
+        )
+    ),
+)
+
 
 def without_credentials(body: bytes, mark: Callable[[str], str]) -> bytes:
     """`body` with each credential replaced by what `mark` makes of it; the time grows with the length."""
-    for form in _FORMS:
+    # One question for all marks: to search for each takes as long as for all else together.
+    is_marked = _may_hold_mark(body.decode("latin-1"))
+    for form in (*_FORMS, *_MARKED) if is_marked else _FORMS:
         if form.literal not in body:
             continue
         pieces: list[bytes] = []

@@ -17,19 +17,19 @@ SHORTEST_CREDENTIAL = 8
 ordinary words, and nothing that short is a credential (the gateway's keys have 32 hexadecimals)."""
 
 _SHORTEST_ELSEWHERE = 32
-"""Characters: what its form alone tells for a credential is searched for elsewhere from this length on. Names
-that calls are charged by, such as a deployment's, are shorter, and anybody may write `Bearer` before one."""
+"""Characters: what its form alone or a common word tells for a credential is searched for elsewhere from this
+length on. Names that calls are charged by, such as a deployment's, are shorter or have other signs in them,
+and anybody may write `Bearer` or `token:` before one."""
 
 _MOST_SEARCHED_KEYS = 128
 _LONGEST_CUT_KEY = 128
 _TOKEN = re.compile(rb"[\w+/=.\-]{%d,}" % SHORTEST_CREDENTIAL)
+_LONG_TOKEN = re.compile(rb"[\w+/=.~-]{%d,}" % _SHORTEST_ELSEWHERE)
 
 # In a text that is read afterwards, only whole words become marks, never a number: JSON stays JSON.
 _WORD = re.compile(
-    SPACE
-    + rb"(?P<word>(?![-+.0-9eE]++(?![\w/=~])) (?=(?:[\w+/=.\-~] | %b){%d}) (?:[\w+/=.\-~]++ | %b)++)"
-    % (ESCAPED, SHORTEST_CREDENTIAL, ESCAPED)
-    + SPACE,
+    SPACE + rb"(?P<word>(?![-+.0-9eE]++(?![\w/=~])) (?=(?:[\w+/=.\-~!@\#$%%^&*?] | %b){%d})"
+    rb"(?:[\w+/=.\-~!@\#$%%^&*?]++ | %b)++)" % (ESCAPED, SHORTEST_CREDENTIAL, ESCAPED) + SPACE,
     re.VERBOSE,
 )
 _TEXT_TOKEN = re.compile(rf"(?<!\\)[\w+/=.\-~]{{{SHORTEST_CREDENTIAL},}}", re.ASCII)
@@ -91,13 +91,14 @@ def _scrub(body: bytes, fingerprint: Callable[[str], str], keys: dict[bytes, byt
     """The bytes without the keys that they name and without `keys`, to which it adds them."""
     replaced: list[bytes] = []
     done = 0
-    for start, end, escapes, quote in key_values(body):
+    for start, end, escapes, quote, is_common in key_values(body):
         raw = body[start:end]
         key = unescaped(raw, escapes)
         mark = fingerprint(key).encode()
         replaced += (body[done:start], quote, mark, quote)
         done = end
-        if len(key) >= SHORTEST_CREDENTIAL and mark != raw:
+        is_name = is_common and not _LONG_TOKEN.fullmatch(raw)
+        if len(key) >= SHORTEST_CREDENTIAL and mark != raw and not is_name:
             forms = (form.encode("utf-8", "replace") for form in searched_forms(key))
             keys.update(dict.fromkeys((raw, *forms), mark))
     found: dict[str, str] = {}
@@ -128,7 +129,8 @@ def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, 
             mark = fingerprint(key)
             replaced += (body[done : word.start("word")], mark.encode())
             done = word.end("word")
-            if mark != key and is_credential(key):
+            is_name = value.is_common and not _LONG_TOKEN.fullmatch(word["word"])
+            if mark != key and is_credential(key) and not is_name:
                 found[key] = mark
     scrubbed = b"".join((*replaced, body[done:])) if replaced else body
     if may_hold_credential(text):

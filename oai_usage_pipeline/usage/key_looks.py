@@ -18,6 +18,7 @@ _GATEWAY_KEY = re.compile(
 # Eight letters and digits in a row, both of them: no word, no model's name, no number such as 1e-07.
 _LONGEST_LOOK = 4096
 _CREDENTIAL = re.compile(r"(?=[0-9A-Za-z]{8})(?=[A-Za-z]{0,64}[0-9])(?=[0-9eE]{0,64}[A-DF-Za-df-z])")
+_PASSWORD = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[\w!@#$%^&*?+=.~-]{8,128}", re.ASCII)
 
 
 def is_any(value: str) -> bool:
@@ -37,3 +38,11 @@ def is_gateway_key(value: str) -> bool:
 def is_credential(value: str) -> bool:
     """For names that databases have, too: whether it mixes letters and digits as no word does."""
     return _CREDENTIAL.search(value, 0, _LONGEST_LOOK) is not None
+
+
+def is_password(value: str) -> bool:
+    """For names that programs have, too: whether it is one word of letters and digits, signs among them.
+
+    A password that is a plain word, or shorter than that, can't be told from a type or a variable.
+    """
+    return _PASSWORD.fullmatch(value) is not None

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from pydantic_core import SchemaValidator, core_schema
 
-from oai_usage_pipeline.usage.credentials import CREDENTIAL_HINTS, ESCAPED
-from oai_usage_pipeline.usage.key_looks import Judge, is_any, is_credential, is_gateway_key
+from oai_usage_pipeline.usage.credentials import CREDENTIAL_HINTS, ESCAPED, MARK_HINTS, WIDE_SPACE
+from oai_usage_pipeline.usage.key_looks import Judge, is_any, is_credential, is_gateway_key, is_password
 
 _BACKSLASH = ord("\\")
 _FROM_NAME_TO_VALUE = 512
@@ -21,13 +21,14 @@ _FROM_NAME_TO_VALUE = 512
 # Possessive throughout: no run of backslashes or white space is tried in more than one way.
 SPACE = rb"(?:\s++|\\++[nrt])*+"
 _QUOTE = rb"""(?P<escapes>\\*+) (?P<quote>["'])"""
-_SCHEME = rb"(?: (?:bearer|basic)\s++ )?+"
+_SCHEME = rb"(?: (?:bearer|basic)(?:\s|%20|" + WIDE_SPACE + rb")++ )?+"
 # ':' or '=', then the start of a value: quoted at any depth of escaping, or bare.
 _ASSIGNED = rb"""(?P<close>\\*+["'])?+ """ + SPACE + b"[:=]" + SPACE + b"(?:" + _QUOTE + b")?+" + _SCHEME
 _NAMES = r"""(?: subscription[-_]?key | api[-_]?key | functions-key | authorization
               | (?P<id>subscription[-_]?id)
               | (?P<pair>(?:primary|secondary|account|shared[-_]?access)[-_]?key | client[-_]?secret
-                  | (?:access|refresh)[-_]?token) )"""
+                  | (?:access|refresh)[-_]?token)
+              | (?P<word>secret|token)(?![\w-]) | (?P<password>pass(?:word|wd|phrase)|pwd)(?![\w-]) )"""
 _NAME = re.compile(_NAMES, re.IGNORECASE | re.VERBOSE)
 _LONGEST_NAME = 17
 _ENDINGS = (
@@ -35,6 +36,10 @@ _ENDINGS = (
     b"authorization",
     b"secret",
     b"token",
+    b"password",
+    b"passwd",
+    b"passphrase",
+    b"pwd",
     b"subscriptionid",
     b"subscription-id",
     b"subscription_id",
@@ -47,6 +52,13 @@ _KEY_NAME = re.compile(
     _NAMES.encode() + rb"[\w-]{0,16}+ (?:" + _ASSIGNED + rb"""| (?P<alone>\\*+["']) )""",
     re.IGNORECASE | re.VERBOSE,
 )
+# The second of two in brackets, the first of which is a name: ["api-key", "..."].
+_OPENING = re.compile(rb"[\[(]\s*+\Z")
+_LIST_VALUE = re.compile(
+    rb"(?P<close>\\*+[\"'])" + SPACE + b"," + SPACE + _QUOTE + _SCHEME, re.IGNORECASE | re.VERBOSE
+)
+_LONGEST_PREFIX = 32
+_LONGEST_LISTED = 8192
 _PAIR_VALUE = re.compile(b"values?+" + _ASSIGNED, re.IGNORECASE | re.VERBOSE)
 _IN_CONTAINER = re.compile(
     rb"""(?P<bracket>[\[\]{}]) |""" + _QUOTE + _SCHEME + rb"""| (?P<bare>[^\s"'&,:;{}\[\]\\]++)""",
@@ -58,7 +70,7 @@ _THEN_COLON = re.compile(rb"""\\*+["']?+\s*+:""")
 _NO_SECRET = (b"", b"null", b"true", b"false")
 
 # A fifth of a microsecond for a kilobyte, where `in` takes twice that for each way to write a name.
-names_key = SchemaValidator(
+_names_key = SchemaValidator(
     core_schema.str_schema(
         strict=True,
         # An id only counts with a value near it that is as long as a key: nearly all are shorter.
@@ -70,16 +82,34 @@ names_key = SchemaValidator(
         "|" + CREDENTIAL_HINTS,
     )
 ).isinstance_python
-"""Whether a text may hold a field that is named like a key's, or a credential: what every event is asked."""
+
+# A word that many use, with a value behind it that is as long as a key.
+_names_secret = SchemaValidator(
+    core_schema.str_schema(
+        strict=True,
+        pattern=r"""(?:(?:oken|OKEN)(?:[:=]|[\\" ][\\"']*\s*[:=])"""
+        r"""|(?:ecret|ECRET|assw(?:or)?d|assphrase|ASSWORD|pwd|PWD)[\\"']*\s*[:=])"""
+        r"""[\s\\"']*[^\s\\"',;(){}\[\]<>]{8}|""" + MARK_HINTS,
+    )
+).isinstance_python
+
+
+def names_key(text: str | None) -> bool:
+    """Whether a text may hold a field named like a key's, or a credential: what every event is asked."""
+    return _names_key(text) or _names_secret(text)
 
 
 class KeyValue(NamedTuple):
-    """Where a value stands, how deeply its quotes are escaped, and the quote that it lacks."""
+    """Where a value stands, how deeply its quotes are escaped, and the quote that it lacks.
+
+    `is_common` tells that its name is a word that many use.
+    """
 
     start: int
     end: int
     escapes: int = 0
     lacks: bytes = b""
+    is_common: bool = False
 
 
 class _Found(NamedTuple):
@@ -100,8 +130,10 @@ def key_values(body: bytes) -> Iterator[KeyValue]:
         values, end = _held(body, position, found)
         for value in values:
             if body[value.start : value.end] not in _NO_SECRET:
-                yield value
-        position = max(end, found.end())
+                yield value._replace(is_common=True) if found["word"] or found["password"] else value
+        # A common word at the end of a text that a name behind it announces hides nothing from that name.
+        if values or not found["alone"] or found.end() - position > _FROM_NAME_TO_VALUE:
+            position = max(end, found.end())
 
 
 def _starts_of_names(body: bytes) -> list[int]:
@@ -191,11 +223,15 @@ def judge_of(name: str) -> Judge | None:
 def _judge_of(name: re.Match[bytes] | re.Match[str]) -> Judge:
     if name["id"]:
         return is_gateway_key
-    return is_credential if name["pair"] else is_any
+    if name["password"]:
+        return is_password
+    return is_credential if name["pair"] or name["word"] else is_any
 
 
 def _paired(body: bytes, after: int, name: re.Match[bytes]) -> re.Match[bytes] | None:
-    """The field of the value next to a name within the same braces, before it or behind."""
+    """The field of the value next to a name within the same braces or brackets, before it or behind."""
+    if listed := _listed(body, after, name):
+        return listed
     opening = max(body.rfind(b"{", after, name.start()), after)
     before = _PAIR_VALUE.search(body, opening, name.start())
     if before and before["close"] == name["alone"]:
@@ -204,6 +240,20 @@ def _paired(body: bytes, after: int, name: re.Match[bytes]) -> re.Match[bytes] |
     closing = body.find(b"}", name.end(), farthest)
     behind = _PAIR_VALUE.search(body, name.end(), farthest if closing < 0 else closing)
     return behind if behind and behind["close"] == name["alone"] else None
+
+
+def _listed(body: bytes, after: int, name: re.Match[bytes]) -> re.Match[bytes] | None:
+    """The value of a name that begins a list of two, such as headers are sent and logged in."""
+    quote = name["alone"]
+    start = body.rfind(quote, max(after, name.start() - _LONGEST_PREFIX), name.start())
+    if start < 0 or not _OPENING.search(body, max(after, start - _LONGEST_PREFIX), start):
+        return None
+    value = _LIST_VALUE.match(body, name.end() - len(quote))
+    if value is None or value["escapes"] + value["quote"] != quote:
+        return None
+    limit = min(value.end() + _LONGEST_LISTED, len(body))
+    end = _closing_quote(body, value.end(), value["quote"], len(value["escapes"]), limit) + len(quote)
+    return value if body[end : end + _LONGEST_PREFIX].lstrip()[:1] in (b"]", b")", b"") else None
 
 
 def _assigned(body: bytes, field: re.Match[bytes], limit: int) -> _Found:

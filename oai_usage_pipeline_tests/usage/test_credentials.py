@@ -50,6 +50,29 @@ CREDENTIALS = {
     "the same without a name": ("'{}'", APPLICATION),
     "a key of Azure's": ("my key {} is", AZURE),
     "a token by name": ("access_token: {}", "abcdef1234567890"),
+    "a password": ("password: {}", "S3cret-Passw0rd!"),
+    "a password in a query": ("?pwd={}&x", "S3cretPassw0rd"),
+    "a password in the environment": ("DB_PASSWORD = {}", "hunter2hunter2"),
+    "a token by a common name": ("github_token={}", "abc123def456ghi789"),
+    "a secret": ("secret: {}", "abc123def456ghi789"),
+    "a code in a URL": ("https://x.azurewebsites.net/api/f?code={}&x=1", "abc123DEF456ghi789=="),
+    "a code in a page": ("<a href='/?a=1&amp;code={}'>", "abc123DEF456ghi789%3D%3D"),
+    "a header as a pair": ("[['x-api-key', '{}'], ['a', 'b']]", "0123456789abcdef0123456789abcdef"),
+    "a header as a tuple": ("('authorization', 'Bearer {}')", "abc123def456ghi789"),
+    "a bearer behind a space of a page": ("Bearer\u00a0{}", "abc123def456ghi789"),
+    "a bearer behind a thin space": ("Bearer\u2009{}", "abc123def456ghi789"),
+    "a key by name behind such a space": ("Authorization: Bearer\u00a0{}", "abc123def456ghi789"),
+    **{
+        f"a key with the mark {mark}": ("it was {}.", mark + rest)
+        for mark, rest in (
+            *((f"gh{kind}_", "a1B2" * 9) for kind in "opsur"),
+            ("github_pat_", "11ABCDEFG0_abcdefghijkl"),
+            ("glpat-", "abcDEF-123456_ghijKL7"),
+            *((f"xox{kind}-", "123456789012-abcDEF") for kind in "abprs"),
+            ("AKIA", "IOSFODNN7EXAMPLE"),
+            ("AIza", "SyA-1234567890abcdefghijklmnopqrs_x"),
+        )
+    },
     "a token of a response": ('{{"refreshToken": "{}"}}', "0.abcdef1234567890"),
 }
 
@@ -122,8 +145,11 @@ def test_a_long_credential_is_replaced_in_every_text_of_its_event(secret: str) -
 
 @pytest.mark.parametrize("name", ["gpt4omini2024prod01", "ft:gpt-4o-mini-2024-07-18:org::AbCd1234"])
 def test_no_caller_can_rename_the_model_by_taking_it_for_a_token(name: str) -> None:
-    request = json.dumps({"messages": [{"role": "user", "content": f"Bearer {name} Basic {name} sk-{name}"}]})
+    said = f"Bearer {name} Basic {name} sk-{name} token: {name} password={name} secret: {name} x"
+    request = json.dumps({"messages": [{"role": "user", "content": said}]})
     response = json.dumps(json.loads(chat()) | {"model": name})
+    cut = envelope(Request=request, Response=response).replace(b'"AppSubscriptionKey"', b'"x"')[:-1]
+    assert name in FINGERPRINT.scrub_unreadable(cut).decode()
     row = derive(bronze(landed(envelope(Request=request, Response=response)))).row(0, named=True)
     assert (row["model"], row["total_tokens"], row["status"]) == (name, 15, "metered")
 
@@ -157,6 +183,14 @@ ORDINARY = [
     'client_secret=os.environ["CLIENT_SECRET"], client_secret: str | None',
     "JQQJ9 is no key, nor is 8Q~, nor " + "a1" * 40,
     "refresh_token_expires_in: never",
+    '{"max_tokens": 12345678, "total_tokens": 87654321, "token_type": "bearer2024x", "tokens": [12345678]}',
+    '{"logprobs":{"content":[{"token":" hello12","logprob":-0.1},{"token":"gpt","bytes":[103]}]}}',
+    '{"password": {"type": "string"}, "token": {"type": "string"}, "secret": {"type": "string"}}',
+    'password = os.environ["PASSWORD1"]; token = generate_token(user1); secret: str | None',
+    "password: correct-horse-battery; the password is 12345678 and the token is abc12345; PWD=/home/user1/x",
+    '["api-key", "x-tenant", "content-type"], ["token", "tokens"], ("secret", "agent007isback", "x")',
+    "status_code=abc123def456ghi789 barcode=abc123def456ghi789 code=abc123def456ghi789 /code?q=1",
+    "AKIA, AIza, ghp_ and xoxb- begin keys; MAKIAVELLIANISM0123456 ghp_short github_pattern_of_names_in_code",
     inspect.getsource(key_search),
     inspect.getsource(texts),
 ]
@@ -171,15 +205,17 @@ def test_prose_and_programs_stay(text: str) -> None:
 
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="the recorded calls are not beside this checkout")
-def test_of_recorded_calls_only_signed_urls_change() -> None:
+def test_of_recorded_calls_only_signed_urls_and_passwords_of_sessions_change() -> None:
     changed = []
     for line in CORPUS.read_text(encoding="utf-8").splitlines():
         call = json.loads(line)
         before = Envelope("t", None, call["request"], call["response"])
         after = FINGERPRINT.seal(before)
         if after != before:
-            changed.append((call["endpoint"], str(after.Response).count("&sig=v1-"), str(after).count("v1-")))
-    assert changed == [("images", 1, 1)] * 3
+            signed, password = str(after).count("&sig=v1-"), str(after).count("a=ice-pwd:v1-")
+            assert str(after).count("v1-") == signed + password
+            changed.append((call["endpoint"], signed, password))
+    assert sorted(changed) == [("images", 1, 0)] * 3 + [("realtime", 0, 4)] * 2
 
 
 HOSTILE = {
@@ -206,6 +242,13 @@ HOSTILE = {
     "quoted fields": '"client_secret":"' * 58_000,
     "ends of names": "key" * 330_000,
     "ends of tokens": "access_token" * 83_000,
+    "common names": "token=" * 160_000,
+    "common names with values": "password=a1b2c3d4e5 " * 50_000,
+    "codes": "?code=" * 160_000,
+    "pairs in brackets": '["api-key","' * 80_000,
+    "a name in brackets": "[" * 500_000 + '"api-key","' + "]" * 500_000,
+    "marks of makers": "ghp_AKIAxoxb-" * 70_000,
+    "wide spaces": "Bearer" + "\u00a0" * 400_000,
 }
 
 

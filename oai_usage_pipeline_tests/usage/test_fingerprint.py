@@ -223,6 +223,7 @@ HELD = [
     {"name": "primaryKey", "value": {"Authorization": "Bearer an.unusual-password"}},
     {"primaryKey": [KEY], "secondaryKey": {"old": KEY}, "api-key": "an.unusual-password"},
     [{"name": "secondaryKey", "value": KEY}, {"value": "an.unusual-password", "name": "api-key"}],
+    [{"value": "an.unusual-password", "name": "api-key", "other": {"name": "password", "value": "x"}}],
 ]
 
 
