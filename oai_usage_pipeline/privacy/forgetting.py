@@ -69,11 +69,15 @@ class Forgetting:
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows as they are kept, in their order; raises LakeUnavailable or LakeDamaged."""
-        return self.by_record()(rows)
+        records = erasures_of(self._lake)
+        is_concerned = records and (rows["enqueued_at"] <= max(map(_end, records))).any()
+        return self._by(records)(rows) if is_concerned else self._keep(rows)
 
     def by_record(self) -> Keep:
         """The same for several frames, by the record as it is now: none is read while they are written."""
-        records = erasures_of(self._lake)
+        return self._by(erasures_of(self._lake))
+
+    def _by(self, records: list[Erasure]) -> Keep:
         if not records:
             return self._keep
         last, search = max(map(_end, records)), _Search(records, self._fingerprint, rotations_of(self._lake))
