@@ -78,6 +78,9 @@ COMMANDS_THAT_WORK = [
     ["subscriptions", "check"],
     ["subscriptions", "land"],
     ["fingerprint"],
+    ["backfill", "--stale"],
+    ["maintain", "--dry-run"],
+    ["maintain"],
 ]
 COMMANDS_THAT_FAIL = [
     ["run", "--until-idle"],
@@ -85,6 +88,8 @@ COMMANDS_THAT_FAIL = [
     ["verify"],
     ["month", "show", MONTH],
     ["reconcile"],
+    ["backfill", "--stale"],
+    ["maintain"],
 ]
 LONGER_LIVED = {"broker", "traffic", "demo", "dev"}
 """Commands that make up their own events, and have no secret of anybody's."""

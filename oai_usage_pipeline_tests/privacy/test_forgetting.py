@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +16,7 @@ from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.cli import main
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.resources import Pipeline
-from oai_usage_pipeline.privacy.erasure import erase, events_of
+from oai_usage_pipeline.privacy.erasure import Erasure, erase, events_of
 from oai_usage_pipeline.privacy.forgetting import Forgetting
 from oai_usage_pipeline.privacy.keeping import keep_of
 from oai_usage_pipeline.privacy.rewriting import rewrite_day
@@ -23,7 +24,7 @@ from oai_usage_pipeline.privacy.subject import subscription, user
 from oai_usage_pipeline.refresh.day import refresh_days, stale_days
 from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
 from oai_usage_pipeline.settings import LOCAL_PEPPER
-from oai_usage_pipeline.tables import OPENAI_EVENTS, USAGE_EVENTS
+from oai_usage_pipeline.tables import OPENAI_EVENTS, PAYLOAD_ERASURES, USAGE_EVENTS
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 from oai_usage_pipeline_tests.capture import damage
 from oai_usage_pipeline_tests.landed import FINGERPRINT
@@ -141,6 +142,20 @@ def test_what_was_accepted_after_an_erasure_is_as_the_setting_says(hub: Hub) -> 
     assert LATER in rows["Request"][-1]
     assert rows["payload"][-1] is None
     assert rows["body"][-2] is None, "whose it is can't be told, and it was accepted before"
+
+
+def test_an_erasure_goes_no_further_than_its_own_time(hub: Hub) -> None:
+    whom, first = user(USER, FINGERPRINT), datetime(2026, 3, 10, 18, tzinfo=UTC)
+    rows = damage.rows(hub.lake)
+    records = [
+        Erasure(first, first, "Grace", "they asked", "user", whom.mark, 1, 3),
+        Erasure(NOW, NOW, "Grace", "they asked", "user", user("a third", FINGERPRINT).mark, 1, 0),
+    ]
+    table = hub.lake.table(PAYLOAD_ERASURES)
+    table.append(pl.DataFrame([asdict(each) for each in records], PAYLOAD_ERASURES.schema), {"test": 1})
+    landed = Forgetting(hub.lake, FINGERPRINT)(rows.filter(pl.col("body").is_null()))
+    of_day = landed.group_by("enqueued_date", maintain_order=True).agg(pl.col("payload").is_not_null().sum())
+    assert sorted(of_day.rows()) == [(date(2026, 3, 10), 2), (date(2026, 3, 11), 0)]
 
 
 def test_a_subscriptions_texts_stay_away_under_its_renewed_key(hub: Hub) -> None:
