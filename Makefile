@@ -72,5 +72,5 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
 lock: ## Renew requirements.lock and requirements-extras.lock (needs uv)
-	$(COMPILE) --extra azure --extra dev --output-file requirements.lock
+	$(COMPILE) --extra azure --extra dev --extra postgres --output-file requirements.lock
 	$(COMPILE) --extra redaction --extra tools --constraint requirements.lock --output-file requirements-extras.lock
