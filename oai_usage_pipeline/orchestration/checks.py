@@ -17,6 +17,7 @@ from oai_usage_pipeline.audit.completeness import days_are_complete
 from oai_usage_pipeline.audit.files import files_are_whole
 from oai_usage_pipeline.audit.findings import Finding, Invariant
 from oai_usage_pipeline.audit.shares import status_share
+from oai_usage_pipeline.audit.unknown_fields import fields_are_known
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.metadata import check_result
@@ -177,11 +178,25 @@ def every_day_is_complete(pipeline: Pipeline) -> dg.AssetCheckResult:
     return check_result(days_are_complete(pipeline.lake()), dg.AssetCheckSeverity.WARN)
 
 
+@dg.asset_check(
+    name=fields_are_known.__name__,
+    asset=OPENAI_EVENTS.name,
+    description=(fields_are_known.__doc__ or "").split("\n")[0],
+)
+def every_field_is_known(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """A warning only: what nobody reads is kept, and a later contract makes history anew with it."""
+    try:
+        return check_result(fields_are_known(pipeline.lake()), dg.AssetCheckSeverity.WARN)
+    except NoTable:
+        return NOTHING_YET
+
+
 CHECKS: list[dg.AssetChecksDefinition] = [
     *(_invariant_check(contract, invariant) for contract, invariant in INVARIANTS),
     *(_share_check(status, limit, description) for status, (limit, description) in SHARES.items()),
     *(_accounting_check(name, *rest) for name, rest in ACCOUNTING.items()),
     deployments_are_named,
     every_day_is_complete,
+    every_field_is_known,
     *PAYLOAD_CHECKS,
 ]
