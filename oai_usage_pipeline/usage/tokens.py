@@ -77,7 +77,12 @@ class Tokens(NamedTuple):
 
 NO_TOKENS = Tokens()
 
-_KINDS = ("text_", "audio_", "image_")
+_EXCLUSIVE = {
+    "text, audio and image": ("text_", "audio_", "image_"),
+    "accepted and rejected prediction": ("accepted_", "rejected_"),
+}
+"""Parts of which a token is in one at most: together they lie inside their whole, too."""
+
 _PARTS = {
     "input_tokens": tuple(name for name in Tokens._fields if name.endswith("_input_tokens")),
     "output_tokens": tuple(
@@ -193,9 +198,10 @@ def _wrong_parts(tokens: Tokens) -> Iterator[str]:
                 yield f"{name} {count} without {whole}"
             elif count > limit:
                 yield f"{name} {count} > {whole} {limit}"
-        kinds = [count for name, count in parts.items() if name.startswith(_KINDS)]
-        if limit is not None and len(kinds) > 1 and sum(kinds) > limit >= max(kinds):
-            yield f"text, audio and image tokens {' + '.join(map(str, kinds))} > {whole} {limit}"
+        for kinds, beginnings in _EXCLUSIVE.items():
+            counts = [count for name, count in parts.items() if name.startswith(beginnings)]
+            if limit is not None and len(counts) > 1 and sum(counts) > limit >= max(counts):
+                yield f"{kinds} tokens {' + '.join(map(str, counts))} > {whole} {limit}"
 
 
 def why_refused(error: ErrorDetails) -> str:

@@ -39,6 +39,14 @@ def test_kinds_may_together_be_all_of_their_whole_and_not_one_token_more(
     assert found.startswith("text, audio and image tokens 6 + 5 > ")
 
 
+def test_predictions_may_together_be_all_of_the_output_and_not_one_token_more() -> None:
+    call = Tokens(10, 10, 20, accepted_prediction_tokens=6)
+    assert contradictions(call._replace(rejected_prediction_tokens=4)) is None
+    assert contradictions(call._replace(rejected_prediction_tokens=5)) == (
+        "accepted and rejected prediction tokens 6 + 5 > output_tokens 10"
+    )
+
+
 def test_a_total_may_not_differ_by_one_token() -> None:
     assert contradictions(Tokens(10, 5, 15)) is None
     for total in (14, 16):
@@ -75,12 +83,12 @@ def _is_total_wrong(tokens: Tokens) -> bool:
 def _are_parts_wrong(tokens: Tokens) -> bool:
     counts = tokens._asdict()
     for whole, parts, kinds in (
-        (tokens.input_tokens, INPUT_PARTS, KINDS[0]),
-        (tokens.output_tokens, OUTPUT_PARTS, KINDS[1]),
+        (tokens.input_tokens, INPUT_PARTS, (KINDS[0],)),
+        (tokens.output_tokens, OUTPUT_PARTS, (KINDS[1], OUTPUT_PARTS[4:])),
     ):
         if any((counts[part] or 0) > (whole or 0) for part in parts):
             return True
-        if sum(counts[kind] or 0 for kind in kinds) > (whole or 0):
+        if any(sum(counts[part] or 0 for part in exclusive) > (whole or 0) for exclusive in kinds):
             return True
     return False
 
@@ -98,7 +106,7 @@ def test_counts_that_agree_need_one_look(tokens: Tokens) -> None:
     assert contradictions(tokens) is None
 
 
-@pytest.mark.parametrize("name", INPUT_PARTS + OUTPUT_PARTS[:4])
+@pytest.mark.parametrize("name", INPUT_PARTS + OUTPUT_PARTS)
 def test_one_look_is_not_enough_where_a_part_is_one_too_many(name: str) -> None:
     tokens = FULL._replace(**{name: getattr(FULL, name) + 1})
     assert not tokens_module._agree(*tokens)
