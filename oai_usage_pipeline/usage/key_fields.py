@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from oai_usage_pipeline.usage.credentials import ESCAPED, may_hold_credential, without_credentials
+from oai_usage_pipeline.usage.escaped_quotes import with_plain_quotes
 from oai_usage_pipeline.usage.key_looks import is_credential
 from oai_usage_pipeline.usage.key_search import SPACE, key_values, names_key, unescaped
 
@@ -89,6 +90,13 @@ def _escaped(key: str) -> set[str]:
 
 def _scrub(body: bytes, fingerprint: Callable[[str], str], keys: dict[bytes, bytes]) -> bytes:
     """The bytes without the keys that they name and without `keys`, to which it adds them."""
+    plain = with_plain_quotes(body)
+    scrubbed = _without_keys(_without_named(plain, fingerprint, keys), keys)
+    return body if scrubbed == plain else scrubbed
+
+
+def _without_named(body: bytes, fingerprint: Callable[[str], str], keys: dict[bytes, bytes]) -> bytes:
+    """The bytes without the keys that they name, which are added to `keys`."""
     replaced: list[bytes] = []
     done = 0
     for start, end, escapes, quote, is_common in key_values(body):
@@ -104,7 +112,7 @@ def _scrub(body: bytes, fingerprint: Callable[[str], str], keys: dict[bytes, byt
     found: dict[str, str] = {}
     scrubbed = without_credentials(b"".join((*replaced, body[done:])), _noting(found, fingerprint))
     keys.update((key.encode(), mark.encode()) for key, mark in found.items())
-    return _without_keys(scrubbed, keys)
+    return scrubbed
 
 
 def _noting(found: dict[str, str], fingerprint: Callable[[str], str]) -> Callable[[str], str]:
@@ -120,7 +128,7 @@ def _noting(found: dict[str, str], fingerprint: Callable[[str], str]) -> Callabl
 
 
 def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, str]) -> str:
-    body = text.encode("utf-8", "surrogatepass")
+    body = with_plain_quotes(text.encode("utf-8", "surrogatepass"))
     replaced: list[bytes] = []
     done = 0
     for value in key_values(body):
@@ -135,7 +143,7 @@ def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, 
     scrubbed = b"".join((*replaced, body[done:])) if replaced else body
     if may_hold_credential(text):
         scrubbed = without_credentials(scrubbed, _noting(found, fingerprint))
-    return text if scrubbed is body else scrubbed.decode("utf-8", "surrogatepass")
+    return text if scrubbed == body else scrubbed.decode("utf-8", "surrogatepass")
 
 
 def without_words(text: str, marks: dict[str, str]) -> str:

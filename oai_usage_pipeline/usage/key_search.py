@@ -87,8 +87,8 @@ _names_key = SchemaValidator(
 _names_secret = SchemaValidator(
     core_schema.str_schema(
         strict=True,
-        pattern=r"""(?:(?:oken|OKEN)(?:[:=]|[\\" ][\\"']*\s*[:=])"""
-        r"""|(?:ecret|ECRET|assw(?:or)?d|assphrase|ASSWORD|pwd|PWD)[\\"']*\s*[:=])"""
+        pattern=r"""(?:(?:oken|OKEN)(?:[:=]|[\\" ](?:[\\"']|u002[27])*\s*[:=])"""
+        r"""|(?:ecret|ECRET|assw(?:or)?d|assphrase|ASSWORD|pwd|PWD)(?:[\\"']|u002[27])*\s*[:=])"""
         r"""[\s\\"']*[^\s\\"',;(){}\[\]<>]{8}|""" + MARK_HINTS,
     )
 ).isinstance_python

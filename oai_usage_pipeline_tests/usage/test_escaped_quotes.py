@@ -1,0 +1,65 @@
+"""Quotes written by their number hide no key, at whatever depth, and JSON says the same without them."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oai_usage_pipeline.usage.envelope import Envelope
+from oai_usage_pipeline.usage.escaped_quotes import with_plain_quotes
+from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
+
+KEY = "0123456789abcdef0123456789abcdef"
+FINGERPRINT = KeyFingerprint(b"pepper")
+NAMES = ("api-key", "Ocp-Apim-Subscription-Key", "password", "token", "client_secret", "Authorization")
+
+
+def by_number(value: object) -> str:
+    """JSON as .NET's own writer has it."""
+    return re.sub(r"""\\\\|\\"|'""", _by_number, json.dumps(value))
+
+
+def _by_number(found: re.Match[str]) -> str:
+    return {'\\"': "\\u0022", "'": "\\u0027"}.get(found[0], found[0])
+
+
+@given(st.text("\"'\\u0027x", max_size=12), st.lists(st.sampled_from([json.dumps, by_number]), max_size=4))
+def test_json_says_the_same_at_any_depth_whoever_wrote_it(text: str, writers: list[object]) -> None:
+    written = by_number(text)
+    for write in writers:
+        written = write(written)  # type: ignore[operator]  # one of two functions
+    read = with_plain_quotes(written.encode()).decode()
+    for _ in range(len(writers) + 1):
+        read = json.loads(read)
+    assert read == text
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_key_is_found_where_quotes_are_numbers(name: str, depth: int) -> None:
+    text = json.dumps({name: KEY})
+    for _ in range(depth):
+        text = by_number({"text": text, "said": "it's"})
+    for prose in (text, f"see {text} there"):
+        sealed = FINGERPRINT.seal(Envelope("t", None, prose, None, by_number({"x": prose})))
+        assert KEY not in repr(sealed)
+        assert KEY.encode() not in FINGERPRINT.scrub_unreadable(prose.encode())
+    read = str(FINGERPRINT.seal(Envelope("t", None, text)).Request)
+    for _ in range(depth):
+        read = json.loads(read)["text"]
+    assert json.loads(read) == {name: FINGERPRINT.of(KEY)}
+
+
+@pytest.mark.parametrize("name", ["'api-key': '", "{'api-key': '"])
+def test_a_key_in_quotes_of_python_is_found(name: str) -> None:
+    text = by_number({"text": f"{name}{KEY}', 'n': 1}}"})
+    sealed = FINGERPRINT.seal(Envelope("t", None, text))
+    assert json.loads(str(sealed.Request))["text"] == f"{name}{FINGERPRINT.of(KEY)}', 'n': 1}}"
+
+
+def test_a_text_without_a_key_keeps_its_quotes() -> None:
+    text = by_number({"text": '{"token": "many words", "api-key": null}'})
+    assert FINGERPRINT.seal(Envelope("t", None, text)).Request == text
+    assert FINGERPRINT.scrub_unreadable(text.encode()) == text.encode()
