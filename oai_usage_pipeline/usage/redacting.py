@@ -34,6 +34,7 @@ LONGEST_BLOB = 512
 _BLOB = re.compile(rf"[A-Za-z0-9+/=_-]{{{LONGEST_BLOB}}}")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/=-]{1,128}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_.$-]{1,64}", re.ASCII)
+_ESCAPE = re.compile(r"\\+(?:[bfnrt]|u00([2-7][0-9A-Fa-f]))")
 _MOST_DIGITS = 8
 """Digits of a whole number that is no card, account or phone."""
 
@@ -172,7 +173,7 @@ def _number(value: Any, redact: Redact) -> Any:  # noqa: ANN401 - JSON
 
 
 def _name(name: str, redact: Redact) -> str:
-    return name if _KEY.fullmatch(name) else redact(name)
+    return name if _KEY.fullmatch(name) else _prose(name, redact)
 
 
 def _text(text: str, redact: Redact) -> str:
@@ -185,10 +186,19 @@ def _text(text: str, redact: Redact) -> str:
         try:
             tree = from_json(text)
         except (ValueError, TypeError):
-            return redact(text)
+            return _prose(text, redact)
         inner = _value("", tree, redact, frozenset())
         return text if inner == tree else _json(inner)
-    return redact(text)
+    return _prose(text, redact)
+
+
+def _prose(text: str, redact: Redact) -> str:
+    """A text that is no JSON, redacted; where it has JSON amid its words, escapes hide nothing either."""
+    if "\\" not in text:
+        return redact(text)
+    plain = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else " ", text)
+    redacted = redact(plain)
+    return text if redacted == plain else redacted
 
 
 def _stream(text: str, redact: Redact) -> str:

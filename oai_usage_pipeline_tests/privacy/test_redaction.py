@@ -77,8 +77,10 @@ def stream(*pieces: str) -> str:
 
 
 ARGUMENTS = json.dumps({"to": MAIL, "card": 4111111111111111})
+ESCAPED = json.dumps({"to": MAIL, "cards": "Mine:\n4111111111111111"}).replace("@", "\\u0040")
 HIDDEN: dict[str, bytes] = {
     "in a prompt": envelope(Request=json.dumps({"messages": [{"content": f"Mail {MAIL}"}]})),
+    "in JSON amid words": envelope(Request=json.dumps({"input": f"As {ESCAPED} says"})),
     "in a name of a field": envelope(Request=json.dumps({"metadata": {MAIL: 1}})),
     "in pieces of a stream": envelope(
         Response=stream("Mail ada", ".lovelace", "@exam", "ple.com now") + DONE
