@@ -29,9 +29,7 @@ _NUMBER = re.compile(r"[0-9]{1,19}(?:\.[0-9]{1,9})?", re.ASCII)
 _DURATIONS = ("duration", "seconds")
 
 _ASKED_NAMES = frozenset(("model", "user", "safety_identifier"))
-_ASKED_WORDS = frozenset(
-    ("size", "quality", "purpose", "encoding_format", "service_tier", "reasoning_effort")
-)
+_ASKED_WORDS = frozenset(("size", "quality"))
 _ASKED_NUMBERS = frozenset(("n", "dimensions", "max_tokens", "max_completion_tokens", "max_output_tokens"))
 _ASKED = frozenset(
     (
@@ -45,6 +43,7 @@ _ASKED = frozenset(
             "input",
             "instructions",
         ),
+        *("purpose", "encoding_format", "service_tier", "reasoning_effort"),
         *("tools", "functions", "stream", "stream_options", "store", "background", "include", "text"),
         *("truncation", "reasoning", "conversation", "previous_response_id", "voice", "input_type", "style"),
         *("output_format", "image", "file", "sdp", "response_format"),

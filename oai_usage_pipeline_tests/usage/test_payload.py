@@ -143,6 +143,7 @@ ASKED: dict[str, Any] = {
     CANARY: {"model": CANARY},
     "usage": {CANARY: 3},
     "size": f"{CANARY} {CANARY}",
+    **dict.fromkeys(("purpose", "encoding_format", "service_tier", "reasoning_effort"), CANARY),
     "response_format": {"json_schema": {"schema": {CANARY: CANARY}}},
 }
 ANSWERED: dict[str, Any] = {
