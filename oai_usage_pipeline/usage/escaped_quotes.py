@@ -8,7 +8,7 @@ here, so that whoever reads JSON within JSON needs to know no other; what stands
 import re
 
 _MAY_BE = (b"u0022", b"u0027")
-_ESCAPED = re.compile(rb"(\\+)u002([27])")
+_ESCAPED = re.compile(rb"(?<!\\)(\\++)u002([27])")
 
 
 def with_plain_quotes(body: bytes) -> bytes:

@@ -34,7 +34,7 @@ LONGEST_BLOB = 512
 _BLOB = re.compile(rf"[A-Za-z0-9+/=_-]{{{LONGEST_BLOB}}}")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/=-]{1,128}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_.$-]{1,64}", re.ASCII)
-_ESCAPE = re.compile(r"\\+(?:[bfnrt]|u00([2-7][0-9A-Fa-f]))")
+_ESCAPE = re.compile(r"(?<!\\)\\++(?:[bfnrt]|u00([2-7][0-9A-Fa-f]))")
 _MOST_DIGITS = 8
 """Digits of a whole number that is no card, account or phone."""
 

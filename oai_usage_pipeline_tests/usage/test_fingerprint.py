@@ -444,6 +444,8 @@ def test_no_envelope_raises(key: str, request: str | None, response: str, proper
     [
         "apikey" + "\\" * 300_000,
         "apikey" + " \\n" * 100_000,
+        "apikey\\u0022" + "\\" * 300_000,
+        "apikey\\u0022:" + "\\u0022" * 80_000,
         '"apikey":"' + '\\"' * 200_000,
         '"apikey":"x",' * 50_000,
         "apikey" * 100_000,
