@@ -65,8 +65,9 @@ class Watermarks:
     def day_changes(self, target: LakeTable, day: str) -> DayChanges | None:
         """What happened to a day since its watermark, None if nothing."""
         since = self.since(target, day)
-        after = -1 if since is None else since
-        rows = self._changes.filter((pl.col("day") == day) & (pl.col("version") > after))
+        rows = self._changes.filter(pl.col("day") == day)
+        if since is not None:
+            rows = rows.filter(pl.col("version") > since)
         if rows.is_empty():
             return None
         new_rows = int(rows.filter(pl.col("kind") != "delete")["len"].sum())

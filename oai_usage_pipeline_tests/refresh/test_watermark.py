@@ -16,7 +16,7 @@ from oai_usage_pipeline.tables import TableContract
 
 SOURCE = TableContract(
     name="source",
-    schema={"day": pl.Date(), "call_day": pl.Date(), "number": pl.Int64()},
+    schema={"day": pl.Date(), "their_day": pl.Date(), "number": pl.Int64()},
     partition_by="day",
     statistics=("number",),
     unique=(),
@@ -85,7 +85,7 @@ class Pair:
         dates = [date(2026, 3, day) for day in days for _ in range(rows)]
         calls = [day - timedelta(days=1) for day in dates]
         return pl.DataFrame(
-            {"day": dates, "call_day": calls, "number": [1] * len(dates)}, schema=SOURCE.schema
+            {"day": dates, "their_day": calls, "number": [1] * len(dates)}, schema=SOURCE.schema
         )
 
 
@@ -275,7 +275,7 @@ def test_days_that_the_target_has_and_its_source_lost_are_rebuilt_after_a_new_co
 
 
 def test_a_day_column_that_is_not_the_partition_is_counted_from_the_rows(pair: Pair) -> None:
-    pair.day_column = "call_day"
+    pair.day_column = "their_day"
     pair.add(10, rows=2)
     pair.add(11)
     assert pair.stale() == [("2026-03-09", 2, True), ("2026-03-10", 1, True)]
@@ -316,3 +316,12 @@ def test_a_log_that_was_cleaned_up_to_the_mark_loses_nothing(pair: Pair) -> None
     pair.add(11)
     clean_up_to(pair, pair.source.version - 1)
     assert pair.stale() == [("2026-03-11", 1, False)]
+
+
+def test_a_day_is_not_behind_by_what_it_followed_later_than_others(pair: Pair) -> None:
+    pair.add(10, 11, 12)
+    pair.follow(10)
+    pair.add(11)
+    pair.add(12)
+    pair.follow(11)
+    assert [day for day, *_ in pair.stale()] == ["2026-03-12"]
