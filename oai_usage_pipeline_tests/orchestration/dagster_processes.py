@@ -58,18 +58,11 @@ class DagsterProcesses:
         self._running[name].kill()
         self._running[name].wait()
 
-    def kill_code_servers(self) -> int:
-        """SIGKILL the processes that hold our code for the daemon and the webserver; returns how many."""
-        found = [
-            each
-            for process in self._running.values()
-            if process.poll() is None
-            for each in psutil.Process(process.pid).children()
-            if "grpc" in each.cmdline()
-        ]
-        for each in found:
-            each.kill()
-        return len(found)
+    def code_servers(self) -> list[psutil.Process]:
+        """The processes that hold our code for the daemon and the webserver."""
+        alive = [each for each in self._running.values() if each.poll() is None]
+        children = [child for each in alive for child in psutil.Process(each.pid).children()]
+        return [each for each in children if _is_code_server(each)]
 
     def _start(self, name: str, command: list[str]) -> None:
         executable = str(Path(sys.executable).parent / command[0])
@@ -78,3 +71,10 @@ class DagsterProcesses:
                 [executable, *command[1:]], stdout=log, stderr=log, start_new_session=True
             )
         self._sessions.append(self._running[name].pid)
+
+
+def _is_code_server(process: psutil.Process) -> bool:
+    try:
+        return "grpc" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False

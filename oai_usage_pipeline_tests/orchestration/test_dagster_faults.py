@@ -62,9 +62,11 @@ def assert_the_lake_is_right(lake: EmbeddedLake, calls: int) -> None:
     assert [each.sentence for each in verify(lake.pipeline.lake()) if not each.holds] == []
 
 
-def is_a_run_at_work() -> bool:
+def wait_for_a_run_at_work() -> None:
+    # Opening the storage each time would take as long as a run does.
     with dagster_instance() as instance:
-        return bool(instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
+        started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+        wait_until(lambda: bool(instance.get_runs(started)), "a run at work")
 
 
 @pytest.mark.timeout(600)
@@ -77,12 +79,14 @@ def test_killed_daemon_code_server_and_webserver_and_cancelled_backfills_leave_t
     with DagsterProcesses(tmp_path) as dagster:
         outliving = launched(dagster, days)
         lake.send(100)
-        wait_until(is_a_run_at_work, "a run at work")
+        wait_for_a_run_at_work()
         dagster.kill("daemon")
         dagster.start_daemon()
         wait_until(lambda: status(dagster, outliving) == "COMPLETED_SUCCESS", "the end of the backfill")
         wait_until(lambda: calls_in_gold(lake) == 400, "gold of 400 calls")
-        assert dagster.kill_code_servers() == 2
+        wait_until(lambda: len(dagster.code_servers()) == 2, "a code server of each")
+        for each in dagster.code_servers():
+            each.kill()
         dagster.kill("webserver")
         lake.send(100)
         dagster.start_webserver()
