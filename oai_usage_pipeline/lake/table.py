@@ -108,6 +108,8 @@ class LakeTable(Inspection, Upkeep):
             partition_by=[self.contract.partition_by] if self.contract.partition_by else None,
             configuration=properties_of(self.contract),
             storage_options=self._storage_options,
+            # Tried again behind another's, it would give the table that is there a new id.
+            commit_properties=commit_of({}, most_rivals=0),
         )
 
     @property

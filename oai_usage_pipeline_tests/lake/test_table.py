@@ -92,6 +92,28 @@ def test_many_that_open_an_older_table_at_once_all_find_it_whole(lake: Lake) -> 
     assert all(set(names) == set(USAGE_EVENTS.schema) for names in found)
 
 
+def test_of_many_that_make_a_table_at_once_one_makes_it(tmp_path: Path) -> None:
+    """delta-rs would commit the others' making behind the first, and with it another id of the table."""
+    for number in range(10):
+        lake, ready = Lake(str(tmp_path / str(number))), threading.Barrier(6)
+        found: list[tuple[str, int]] = []
+        _make_at_once(lake, ready, found)
+        assert set(found) == {(lake.existing(USAGE_EVENTS).id, 0)}
+
+
+def _make_at_once(lake: Lake, ready: threading.Barrier, found: list[tuple[str, int]]) -> None:
+    def make() -> None:
+        ready.wait()
+        table = lake.table(USAGE_EVENTS)
+        found.append((table.id, table.version))
+
+    threads = [threading.Thread(target=make) for _ in range(ready.parties)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def test_a_replacement_that_a_compaction_overtakes_doubles_nothing(lake: Lake) -> None:
     """delta-rs lets such an overwrite pass, and leaves the compacted file with the former rows in place."""
     rows = pl.DataFrame([{"subscription": "a", "team": "x"}], schema=SUBSCRIPTIONS.schema)
