@@ -25,6 +25,7 @@ from oai_usage_pipeline.capture.backlog import PartitionBacklog
 from oai_usage_pipeline.capture.beginning import refuse_lost_table
 from oai_usage_pipeline.capture.contents import contents_of, size, spans
 from oai_usage_pipeline.capture.gaps import Gap
+from oai_usage_pipeline.capture.same_table import lost_meanwhile
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.errors import LakeDamaged, NoTable
 from oai_usage_pipeline.lake.lake import Lake
@@ -76,8 +77,9 @@ class Tip:
 
 @dataclass(frozen=True)
 class Sound:
-    """The version of bronze that was found sound, -1 before its first; what is wrong with our clock."""
+    """Which table and version was found sound, None and -1 before its first; what is wrong with our clock."""
 
+    table_id: str | None = None
     version: int = -1
     clock_fault: str | None = None
 
@@ -92,6 +94,8 @@ def preflight(lake: Lake, found: Sequence[PartitionBacklog], now: datetime) -> S
     try:
         table = lake.existing(OPENAI_EVENTS)
     except NoTable:
+        if any(each.position is not None for each in found):
+            raise lost_meanwhile(lake.uri(OPENAI_EVENTS)) from None
         return Sound()
     table.refuse_strange_form(FIRST_COLUMNS)
     damage = table.damaged_files() or list(_contradictions(table, found))
@@ -99,7 +103,7 @@ def preflight(lake: Lake, found: Sequence[PartitionBacklog], now: datetime) -> S
         damage = list(_holes_and_spares(lake, table, found[0].hub))
     if damage:
         raise LakeDamaged(_told(table, damage))
-    return Sound(table.version, clock_fault(table.newest("enqueued_at"), now))
+    return Sound(table.id, table.version, clock_fault(table.newest("enqueued_at"), now))
 
 
 def clock_fault(newest: datetime | None, now: datetime) -> str | None:
@@ -121,9 +125,12 @@ def _contradictions(table: LakeTable, found: Sequence[PartitionBacklog]) -> Iter
     """Each partition whose rows are not what its position says, in a sentence.
 
     Positions are read from the handle that is scanned: another capture may have committed since `found`.
+    Raises LakeDamaged when one that was found is none any more.
     """
     hub = found[0].hub
     positions = {each.partition_id: table.position(hub.app_id(each.partition_id)) for each in found}
+    if any(each.position is not None and positions[each.partition_id] is None for each in found):
+        raise lost_meanwhile(table.uri)
     # Without a position, every row has to be looked at: only where there is something to capture.
     asked = [each for each in found if positions[each.partition_id] is not None or each.event_count]
     tips = tips_of(table, hub, {each.partition_id: positions[each.partition_id] for each in asked})

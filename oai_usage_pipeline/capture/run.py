@@ -21,12 +21,12 @@ from oai_usage_pipeline.capture.gaps import Gap, gaps_of
 from oai_usage_pipeline.capture.landing import Keep, as_they_came, bronze_frame, land
 from oai_usage_pipeline.capture.partition import PartitionStream
 from oai_usage_pipeline.capture.peppers import check_pepper
-from oai_usage_pipeline.capture.preflight import preflight
+from oai_usage_pipeline.capture.preflight import Sound, preflight
 from oai_usage_pipeline.capture.rotations import Rotations
+from oai_usage_pipeline.capture.same_table import SameTable
 from oai_usage_pipeline.capture.source import HubEvent, Source
 from oai_usage_pipeline.errors import PipelineError, SourceGap
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.tables import OPENAI_EVENTS
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 
 logger = logging.getLogger(__name__)
@@ -116,16 +116,13 @@ class CaptureRun:
         self._note_gaps(found, result)
         return result
 
-    def _look(self, found: list[PartitionBacklog], result: Captured) -> int:
-        """Nothing is written before: a table that contradicts itself ends the run here.
-
-        Returns the version that was found sound.
-        """
+    def _look(self, found: list[PartitionBacklog], result: Captured) -> Sound:
+        """Nothing is written before: a table that contradicts itself ends the run here."""
         sound = preflight(self.lake, found, self.clock())
         result.clock_fault = sound.clock_fault
         if result.clock_fault is not None:
             logger.warning("%s", result.clock_fault)
-        return sound.version
+        return sound
 
     def _look_back(self, found: list[PartitionBacklog], result: Captured) -> None:
         """Nothing of this life of the hub is in bronze: perhaps there is something of another."""
@@ -141,13 +138,14 @@ class CaptureRun:
             reading = [readers.submit(self._read, each, intake, result) for each in todo]
             try:
                 # While the readers connect, which takes longer: nothing is written before.
-                sound_at = self._look(found, result)
+                sound = self._look(found, result)
+                bronze = SameTable(self.lake, sound.table_id)
                 self._look_back(found, result)
                 check_pepper(self.lake, self.fingerprint, self.clock)
                 rotations = Rotations(self.lake, self.fingerprint, self.clock)
                 while (batch := intake.next_batch()) is not None:
                     rotations.land()
-                    self._commit(todo, batch, result, sound_at)
+                    self._commit(bronze, todo, batch, result, sound.version)
                     intake.release(batch)
                     logger.info("captured %d of %d events", result.event_count, total)
             except BaseException:
@@ -187,10 +185,17 @@ class CaptureRun:
             outcome.duplicate_count = stream.duplicate_count
             intake.reader_left(stream.partition_id)
 
-    def _commit(self, todo: list[PartitionBacklog], batch: Batch, result: Captured, sound_at: int) -> None:
+    def _commit(
+        self,
+        bronze: SameTable,
+        todo: list[PartitionBacklog],
+        batch: Batch,
+        result: Captured,
+        sound_at: int,
+    ) -> None:
         hub = todo[0].hub
         added = commit(
-            lambda: self.lake.table(OPENAI_EVENTS),
+            bronze,
             hub,
             bronze_frame(hub, batch.rows, self.keep),
             self.at_step,

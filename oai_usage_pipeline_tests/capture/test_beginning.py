@@ -6,14 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from oai_usage_pipeline.capture.batch import Limits
 from oai_usage_pipeline.capture.beginning import refuse_lost_table
+from oai_usage_pipeline.capture.commit import Step
 from oai_usage_pipeline.capture.gaps import record_gap
-from oai_usage_pipeline.errors import LakeDamaged
+from oai_usage_pipeline.capture.run import CaptureRun
+from oai_usage_pipeline.capture.source import PartitionBounds
+from oai_usage_pipeline.errors import LakeDamaged, NoTable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.day import refresh_days, stale_days
 from oai_usage_pipeline.refresh.silver import USAGE_EVENTS_DERIVATION
 from oai_usage_pipeline.tables import OPENAI_EVENTS, USAGE_EVENTS
-from oai_usage_pipeline_tests.capture.damage import NOW, capture, captured_lake, hub
+from oai_usage_pipeline_tests.capture.damage import FINGERPRINT, NOW, capture, captured_lake, hub
+from oai_usage_pipeline_tests.capture.list_source import ListSource, event
 
 MORE = {"0": 50, "1": 25}
 
@@ -56,6 +61,56 @@ def test_events_lost_after_a_gap_was_found_behind_them_are_not_begun_anew(lake: 
     lose(lake)
     with pytest.raises(LakeDamaged, match=r"capture_gaps has [12] gaps that follow a captured event"):
         capture(hub(MORE, first=45), lake)
+
+
+@pytest.mark.parametrize("harm", [lose, lose_and_make_anew])
+@pytest.mark.parametrize("at", ["opened", "appended"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_table_that_is_lost_in_the_middle_of_a_run_is_not_begun_there(
+    is_first: bool, at: Step, harm: Callable[[Lake], None], tmp_path: Path
+) -> None:
+    lake = Lake(str(tmp_path / "lake")) if is_first else captured_lake(tmp_path)
+    steps: list[Step] = []
+
+    def harmed(step: Step) -> None:
+        steps.append(step)
+        if step == at and steps.count(at) == 2:
+            harm(lake)
+
+    source = hub({"0": 140, "1": 20})
+    run = CaptureRun(source, lake, FINGERPRINT, limits=Limits(rows=25), at_step=harmed, clock=lambda: NOW)
+    with pytest.raises(LakeDamaged, match=r"no longer the table that this run began with.*from a backup"):
+        run.execute()
+    assert not is_begun(lake)
+
+
+class Losing(ListSource):
+    """A source whose table is lost while it is asked what it holds."""
+
+    harm: Callable[[], None]
+
+    def bounds(self, partition_id: str) -> PartitionBounds:
+        self.harm()
+        return super().bounds(partition_id)
+
+
+@pytest.mark.parametrize("harm", [lose, lose_and_make_anew])
+def test_a_table_that_is_lost_before_the_run_looks_at_it_is_not_begun(
+    harm: Callable[[Lake], None], lake: Lake
+) -> None:
+    source = Losing({"0": [event(n) for n in range(50)]})
+    source.harm = lambda: harm(lake)
+    with pytest.raises(LakeDamaged, match="no longer the table"):
+        capture(source, lake)
+    assert not is_begun(lake)
+
+
+def is_begun(lake: Lake) -> bool:
+    """Whether there is a table with rows."""
+    try:
+        return lake.existing(OPENAI_EVENTS).row_count() > 0
+    except NoTable:
+        return False
 
 
 def test_a_table_that_comes_back_is_captured_into(lake: Lake, tmp_path: Path) -> None:
