@@ -12,7 +12,7 @@ process is known to be gone.
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import dagster as dg
 
@@ -42,7 +42,9 @@ def signs_of_life(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> 
     def give_signs() -> None:
         started = time.monotonic()
         while not done.wait(SIGN_SECONDS):
-            context.log.debug(f"{SIGN} %.0f s", time.monotonic() - started)
+            # A storage that is away takes the next sign, or a later one; Dagster says so on stderr.
+            with suppress(Exception):
+                context.log.debug(f"{SIGN} %.0f s", time.monotonic() - started)
 
     thread = threading.Thread(target=give_signs, name="signs-of-life", daemon=True)
     thread.start()

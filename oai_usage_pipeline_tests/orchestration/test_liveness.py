@@ -18,7 +18,14 @@ from dagster._core.events import EngineEventData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from oai_usage_pipeline.orchestration.liveness import SIGN, SILENT_SECONDS, START_SECONDS, is_at_work
+from oai_usage_pipeline.orchestration import liveness
+from oai_usage_pipeline.orchestration.liveness import (
+    SIGN,
+    SILENT_SECONDS,
+    START_SECONDS,
+    is_at_work,
+    signs_of_life,
+)
 
 LOCAL: dict[str, object] = {"host": "localhost"}
 
@@ -59,9 +66,13 @@ def ended(*, is_asked_for: bool = True) -> Iterator[int]:
 
 
 def wait_until_zombie(process: int) -> None:
+    wait_until(lambda: "Z (zombie)" in Path(f"/proc/{process}/status").read_text(), "its end")
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + 60
-    while "Z (zombie)" not in Path(f"/proc/{process}/status").read_text():
-        assert time.monotonic() < deadline, "it did not end"
+    while not is_so():
+        assert time.monotonic() < deadline, f"{what} never came"
         time.sleep(0.01)
 
 
@@ -151,3 +162,30 @@ def test_a_run_of_a_command_tells_its_process(instance: dg.DagsterInstance) -> N
         assert is_at_work(context.instance, context.job_name, now=time.time() + SILENT_SECONDS + 30)
 
     assert dg.materialize([working], instance=instance).success
+
+
+def test_signs_go_on_when_the_storage_was_away_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(liveness, "SIGN_SECONDS", 0.05)
+
+    def signs(context: dg.AssetExecutionContext) -> int:
+        logged = context.instance.all_logs(context.run.run_id)
+        return sum(entry.user_message.startswith(SIGN) for entry in logged)
+
+    @dg.asset
+    def working(context: dg.AssetExecutionContext) -> None:
+        [database] = tmp_path.rglob(f"{context.run.run_id}.db")
+        with signs_of_life(context):
+            wait_until(lambda: signs(context) > 0, "a sign")
+            away = database.rename(tmp_path / "away")
+            database.write_text("This is no database, and for a while there is no other one. " * 100)
+            failures = "Exception while writing logger call"
+            for number in ("first", "second"):
+                wait_until(lambda: failures in capfd.readouterr().err, f"the {number} sign that failed")
+            away.rename(database)
+            before = signs(context)
+            wait_until(lambda: signs(context) > before, "a later sign")
+
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        assert dg.materialize([working], instance=instance).success
