@@ -20,6 +20,9 @@ REFERENCE = "reference"
 CHARGEBACK = "chargeback"
 RECONCILE = "reconcile"
 
+HUB_PARTITIONS = "oai_usage/hub_partitions"
+"""Tag of runs that capture: which partitions of the hub."""
+
 # The console gets what people read; every event of a run is in its event log anyway.
 QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
@@ -43,7 +46,8 @@ live_job = dg.define_asset_job(
     config=QUIET_CONSOLE,
     description="One pass: capture the hub up to its head, refresh the live days of silver, gold and cost.",
     # Ahead of refreshes in the queue: people wait for live numbers, not for last year's.
-    tags={"dagster/priority": "10"},
+    # One at a time in the queue (dagster.yaml); runs that read a part of the hub each name it here.
+    tags={"dagster/priority": "10", HUB_PARTITIONS: "all"},
 )
 
 refresh_job = dg.define_asset_job(

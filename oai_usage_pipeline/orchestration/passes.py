@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
-from sqlalchemy.exc import SQLAlchemyError
 
 from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
 from oai_usage_pipeline.capture.beginning import refuse_lost_table
@@ -18,6 +17,7 @@ from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
+from oai_usage_pipeline.orchestration.instance import storage_fault
 from oai_usage_pipeline.orchestration.jobs import CHARGEBACK, LIVE, REFERENCE, REFRESH
 from oai_usage_pipeline.orchestration.memory import give_back
 from oai_usage_pipeline.orchestration.resources import Pipeline
@@ -142,8 +142,12 @@ class _Work:
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
             )
-        except SQLAlchemyError as error:
-            raise PassFailed(_storage_fault(error)) from error
+        except Exception as error:
+            if (fault := storage_fault(error)) is None:
+                raise
+            raise PassFailed(
+                f"{fault}. The lake is untouched by that, and the next run goes on from there"
+            ) from error
         finally:
             give_back()
         if not result.success:
@@ -164,15 +168,6 @@ def _left(lake: Lake, found: list[PartitionBacklog], heads: dict[str, int]) -> _
     waiting = sum(each.events_up_to(heads.get(each.partition_id, -1)) for each in found if each.gap is None)
     new_gaps = frozenset(str(each.gap) for each in found if each.has_news)
     return _Left(waiting, new_gaps, frozenset(all_stale_days(lake)), frozenset(all_stale_months(lake)))
-
-
-def _storage_fault(error: SQLAlchemyError) -> str:
-    """What the driver says; the statement that failed is of no use to a person."""
-    said = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
-    return (
-        f"Dagster's own storage can't be used ({said}): check that its folder DAGSTER_HOME may be written "
-        "and that nothing else holds it. The lake is untouched by that, and the next run goes on from there"
-    )
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:
