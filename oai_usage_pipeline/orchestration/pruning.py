@@ -2,17 +2,21 @@
 
 Belongs here: which runs go. A run takes its events along, and with them what Dagster knows of an asset. So a
 run stays as long as one of its events is the latest materialization or observation of an asset or of one of
-its partitions, or the latest result of a check. When it happens is for `maintenance`.
+its partitions, or the latest result of a check. What Dagster would leave of a run is for `leftovers`, when it
+happens for `maintenance`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import dagster as dg
 from dagster._core.events import DagsterEventType
 from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
+
+from oai_usage_pipeline.orchestration.leftovers import delete_check_results, delete_observations
 
 FAILED_STAY_LONGER = 10
 """Times as long as others: somebody may still want to know why."""
@@ -24,16 +28,19 @@ AT_ONCE = 500
 
 ENDED_WELL = [dg.DagsterRunStatus.SUCCESS]
 ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+Id = TypeVar("Id", int, str)
 UNDER_WAY = {"REQUESTED", "CANCELING"}
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning did, or would do: runs that went, old ones that stay for what they hold, all before."""
+    """What pruning did, or would do: runs that went, old ones that stay for what they hold, all before;
+    observations of no run that went."""
 
     removed_runs: int
     kept_runs: int
     runs: int
+    removed_observations: int = 0
 
 
 def prune(
@@ -54,11 +61,16 @@ def prune(
     old = list(_old_runs(instance, now - timedelta(days=run_days), ENDED_WELL))
     old += _old_runs(instance, now - timedelta(days=run_days * FAILED_STAY_LONGER), ENDED_BADLY)
     going = [run.run_id for run in old if run.run_id not in latest and not _is_of_backfill(instance, run)]
-    for done, run_id in enumerate(going[:MOST_RUNS] if not dry_run else (), start=1):
-        _delete(instance, run_id)
-        if done % AT_ONCE == 0:
-            report(f"{done:,} runs deleted")
-    return Pruned(min(len(going), MOST_RUNS), len(old) - len(going), runs)
+    for part in _parts(going[:MOST_RUNS] if not dry_run else []):
+        # First, for nobody would know afterwards whose they were.
+        delete_check_results(instance.event_log_storage, part)
+        for run_id in part:
+            _delete(instance, run_id)
+        report(f"{len(part):,} runs deleted")
+    observations = delete_observations(
+        instance.event_log_storage, now - timedelta(days=run_days), dry_run=dry_run
+    )
+    return Pruned(min(len(going), MOST_RUNS), len(old) - len(going), runs, observations)
 
 
 def _old_runs(
@@ -99,7 +111,7 @@ def _latest_runs(instance: dg.DagsterInstance, check_keys: Collection[dg.AssetCh
     yield from (each.run_id for each in checks.values())
 
 
-def _parts(ids: list[int]) -> Iterable[list[int]]:
+def _parts(ids: list[Id]) -> Iterable[list[Id]]:
     return (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
 
 

@@ -1,13 +1,17 @@
 """Old runs go with all that they left, and what Dagster knows of assets and checks stays."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.instance import RUNLESS_RUN_ID
 
 from oai_usage_pipeline.orchestration.pruning import Pruned, prune
+from oai_usage_pipeline_tests.postgres_server import postgres_server
+from oai_usage_pipeline_tests.production import settings
 
 DAYS = dg.StaticPartitionsDefinition(["monday", "tuesday"])
 NOW = datetime.now(UTC)
@@ -45,10 +49,18 @@ def check(instance: dg.DagsterInstance) -> str:
     return made.execute_in_process(instance=instance).run_id
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as made:
-        yield made
+@pytest.fixture(params=["sqlite", "postgres"])
+def instance(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """As embedded, and as in production."""
+    with ExitStack() as running:
+        overrides = {}
+        if request.param == "postgres":
+            for name, value in running.enter_context(postgres_server()).environment.items():
+                monkeypatch.setenv(name, value)
+            overrides["storage"] = settings()["storage"]
+        yield running.enter_context(dg.instance_for_test(temp_dir=str(tmp_path), overrides=overrides))
 
 
 def run(instance: dg.DagsterInstance, asset: dg.AssetsDefinition, **options: object) -> str:
@@ -94,6 +106,9 @@ def test_only_what_is_superseded_goes(instance: dg.DagsterInstance, tmp_path: Pa
     keys = [dg.AssetCheckKey(whole.key, "holds"), dg.AssetCheckKey(plain.key, "is_plain")]
     latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     assert [latest[each].run_id for each in keys] == [whole_runs[1], checked[1]]
+    for key in keys:
+        history = instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
+        assert {each.run_id for each in history} <= runs(instance)
     # Nothing of those that went is left on disk.
     left = [
         path for path in tmp_path.rglob("*") for run_id in everything - runs(instance) if run_id in path.name
@@ -113,3 +128,27 @@ def test_failed_runs_stay_ten_times_as_long_and_those_at_work_for_good(instance:
     prune_all(instance, timedelta(days=31))
     assert failed not in runs(instance)
     assert waiting in runs(instance)
+
+
+def test_old_observations_of_no_run_go_but_the_latest_of_each_partition(instance: dg.DagsterInstance) -> None:
+    for partition in ("monday", "tuesday", "monday"):
+        seen = dg.AssetObservation("hub", partition=partition, tags={"dagster/data_version": "7"})
+        instance.report_runless_asset_event(seen)
+    instance.report_runless_asset_event(dg.AssetMaterialization("made"))
+    instance.report_runless_asset_event(dg.AssetMaterialization("made"))
+    before = observed(instance)
+    assert prune_all(instance, timedelta(days=2)).removed_observations == 0, "their time is not over"
+    assert prune_all(instance, dry_run=True).removed_observations == 1
+    assert observed(instance) == before
+    assert prune_all(instance).removed_observations == 1
+    assert observed(instance) == before[:2]
+    assert len(instance.fetch_materializations(dg.AssetKey("made"), limit=9).records) == 2
+    assert len(instance.all_logs(RUNLESS_RUN_ID)) == 4
+    assert len(instance.get_event_tags_for_asset(dg.AssetKey("hub"))) == 2
+    assert prune_all(instance).removed_observations == 0
+
+
+def observed(instance: dg.DagsterInstance) -> list[tuple[int, str | None]]:
+    """Observations of the hub, latest first."""
+    found = instance.fetch_observations(dg.AssetKey("hub"), limit=9).records
+    return [(each.storage_id, each.partition_key) for each in found]
