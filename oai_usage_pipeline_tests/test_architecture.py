@@ -43,6 +43,7 @@ LAYERS: dict[str, set[str]] = {
         "broker",
         "capture",
         "charge",
+        "definitions",
         "embedded",
         "lake",
         "maintenance",

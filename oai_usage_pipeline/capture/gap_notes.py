@@ -32,7 +32,7 @@ def note_gap(
             logger.warning("%s. The hub has event %d, though", error, following.sequence_number)
             continue
         before_at = None if following is None else _enqueued_at(following)
-        after_at = _received_before(lake, hub, partition_id, first, own)
+        after_at = received_before(lake, hub, partition_id, first, own)
         record_gap(lake, hub, partition_id, first, last, after_at, before_at, now)
         logger.warning("%s", error)
 
@@ -63,6 +63,17 @@ def first_held(source: Source, partition_id: str, after: int) -> HubEvent | None
     return found[0] if found else None
 
 
+def received_before(
+    lake: Lake, hub: Hub, partition_id: str, first: int, gaps: Sequence[Gap]
+) -> datetime | None:
+    """When the hub accepted the last event in bronze before a number; None if there is none."""
+    number = first - 1
+    for begin, end in reversed(acknowledged(gaps)):
+        number = begin - 1 if begin <= number <= end else number
+    found = _enqueued(lake, hub.event_hub, hub.incarnation, partition_id, number, number)
+    return found.item(0) if len(found) else None
+
+
 def _following(source: Source, partition_id: str, after: int) -> HubEvent | None:
     """The same, None also where the hub doesn't answer: the gap is recorded all the same."""
     try:
@@ -74,17 +85,6 @@ def _following(source: Source, partition_id: str, after: int) -> HubEvent | None
 
 def _enqueued_at(event: HubEvent) -> datetime:
     return datetime.fromtimestamp(event.enqueued_ms / 1000, UTC)
-
-
-def _received_before(
-    lake: Lake, hub: Hub, partition_id: str, first: int, gaps: Sequence[Gap]
-) -> datetime | None:
-    """When the hub accepted the last event in bronze before a number; None if there is none."""
-    number = first - 1
-    for begin, end in reversed(acknowledged(gaps)):
-        number = begin - 1 if begin <= number <= end else number
-    found = _enqueued(lake, hub.event_hub, hub.incarnation, partition_id, number, number)
-    return found.item(0) if len(found) else None
 
 
 def _count(lake: Lake, gap: Gap) -> int:

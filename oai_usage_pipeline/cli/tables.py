@@ -8,6 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from oai_usage_pipeline.cli.terminal import plain
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -40,4 +42,6 @@ def show(title: str, records: Sequence["DataclassInstance"], group_by: str | Non
 def _text(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "\n".join(plain(line) for line in str(value).splitlines())

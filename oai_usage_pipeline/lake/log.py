@@ -7,6 +7,7 @@ saying which. Data files are looked at in `files`.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +30,14 @@ class LogSize:
 
     files: int
     size: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the log amounted to at a version, positions among it, in one file; when that was written, UTC."""
+
+    version: int
+    written_at: datetime
 
 
 class LogFiles:
@@ -67,10 +76,29 @@ class LogFiles:
         actions = map(json.loads, self._read(f"{LOG}/{version:020}.json").splitlines())
         return [each["remove"]["path"] for each in actions if "remove" in each]
 
+    def removals(self) -> dict[str, datetime]:
+        """When data files were taken out of the table, by path, as far as the log's newest part tells."""
+        checkpoint = self._checkpoint_version()
+        entries = [self._read(name) for version, name in self._entries() if version > checkpoint]
+        actions = (json.loads(line) for entry in entries for line in entry.splitlines() if line.strip())
+        removed = self._removed_before(checkpoint)
+        removed += [each["remove"] for each in actions if "remove" in each]
+        return {
+            each["path"]: datetime.fromtimestamp((each.get("deletionTimestamp") or 0) / 1000, UTC)
+            for each in removed
+        }
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest, from the folder's listing; None where the log has none."""
+        found = [each for each in self._listed() if each.path.endswith(".checkpoint.parquet")]
+        if not found:
+            return None
+        newest = max(found, key=lambda each: str(each.path))
+        return Checkpoint(int(newest.base_name.split(".")[0]), written_at(newest))
+
     def size(self) -> LogSize:
         """All that is in the log's folder."""
-        found = self._files.get_file_info(pyarrow.fs.FileSelector(LOG, allow_not_found=True))
-        sizes = [each.size for each in found if each.is_file]
+        sizes = [each.size for each in self._listed() if each.is_file]
         return LogSize(len(sizes), sum(sizes))
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
@@ -106,18 +134,33 @@ class LogFiles:
         except (OSError, ValueError, KeyError, TypeError):
             return -1
 
+    def _removed_before(self, checkpoint: int) -> list[dict[str, Any]]:
+        """What a checkpoint still knows of removed files."""
+        parts = [each for each in self._names(".parquet") if each.startswith(f"{LOG}/{checkpoint:020}.")]
+        wanted = ["remove.path", "remove.deletionTimestamp"]
+        files = (pyarrow.parquet.ParquetFile(pa.BufferReader(self._read(each))) for each in parts)
+        rows = (row for file in files for row in file.read(columns=wanted)["remove"].to_pylist())
+        return [row for row in rows if row]
+
     def _entries(self) -> list[tuple[int, str]]:
         names = self._names(".json")
         numbered = ((name.removeprefix(f"{LOG}/").removesuffix(".json"), name) for name in names)
         return [(int(number), name) for number, name in numbered if number.isdecimal()]
 
     def _names(self, suffix: str) -> list[str]:
-        found = self._files.get_file_info(pyarrow.fs.FileSelector(LOG, allow_not_found=True))
-        return sorted(each.path for each in found if each.path.endswith(suffix))
+        return sorted(each.path for each in self._listed() if each.path.endswith(suffix))
+
+    def _listed(self) -> list[pyarrow.fs.FileInfo]:
+        return self._files.get_file_info(pyarrow.fs.FileSelector(LOG, allow_not_found=True))
 
     def _read(self, name: str) -> bytes:
         with self._files.open_input_file(name) as file:
             return bytes(file.read())
+
+
+def written_at(file: pyarrow.fs.FileInfo) -> datetime:
+    """When a file was written, by its store, UTC."""
+    return datetime.fromtimestamp((file.mtime_ns or 0) / 1e9, UTC)
 
 
 def _damage(entry: bytes) -> str | None:

@@ -24,7 +24,8 @@ from deltalake import CommitProperties, DeltaTable
 
 from oai_usage_pipeline.errors import LakeDamaged, PositionConflict
 from oai_usage_pipeline.lake.failures import explained, explaining
-from oai_usage_pipeline.lake.log import LogFiles, LogSize
+from oai_usage_pipeline.lake.leftovers import Leftovers, leftovers
+from oai_usage_pipeline.lake.log import Checkpoint, LogFiles, LogSize
 from oai_usage_pipeline.lake.properties import COMPACTION, FILE_RETENTION, LOG_RETENTION
 from oai_usage_pipeline.lake.rewrites import OURS
 from oai_usage_pipeline.lake.writing import writer
@@ -137,6 +138,17 @@ class Upkeep:
     def log_size(self) -> LogSize:
         """How many files the log has, and how many bytes."""
         return self._log.size()
+
+    @explained
+    def checkpoint_written(self) -> Checkpoint | None:
+        """The newest checkpoint, from which readers begin; None where there is none."""
+        return self._log.checkpoint()
+
+    @explained
+    def leftovers(self) -> Leftovers:
+        """Files in the table's folder that this version doesn't name, however young."""
+        named = set(pl.DataFrame(self._handle.get_add_actions())["path"])
+        return leftovers(self.uri, self._storage_options, named)
 
     @explained
     def first_readable_version(self) -> int:

@@ -18,6 +18,7 @@ from oai_usage_pipeline.errors import PipelineError, SourceGap
 from oai_usage_pipeline.orchestration.charge_assets import CHARGE_ASSETS
 from oai_usage_pipeline.orchestration.days import DAYS
 from oai_usage_pipeline.orchestration.gaps import capture_gaps, gaps_recorded
+from oai_usage_pipeline.orchestration.health_asset import pipeline_health_asset
 from oai_usage_pipeline.orchestration.liveness import signs_of_life
 from oai_usage_pipeline.orchestration.metadata import captured_state, hub_state
 from oai_usage_pipeline.orchestration.resources import Pipeline
@@ -134,4 +135,5 @@ ASSETS: list[dg.AssetsDefinition | dg.SourceAsset | dg.AssetSpec] = [
     usage_events,
     token_usage_hourly,
     *CHARGE_ASSETS,
+    pipeline_health_asset,
 ]

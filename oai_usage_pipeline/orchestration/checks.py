@@ -5,7 +5,7 @@ read whole tables, so they run hourly and on demand, not in every live pass.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import dagster as dg
@@ -17,6 +17,7 @@ from oai_usage_pipeline.audit.completeness import days_are_complete
 from oai_usage_pipeline.audit.files import files_are_whole
 from oai_usage_pipeline.audit.findings import Finding, Invariant
 from oai_usage_pipeline.audit.shares import status_share
+from oai_usage_pipeline.audit.table_health import GRACE
 from oai_usage_pipeline.audit.unknown_fields import fields_are_known
 from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
@@ -32,9 +33,6 @@ from oai_usage_pipeline.tables import (
     USAGE_EVENTS,
     TableContract,
 )
-
-GRACE = timedelta(minutes=10)
-"""How long a day may be behind: live passes come every few seconds, a check may run within one."""
 
 
 def days_are_current(lake: Lake) -> Finding:

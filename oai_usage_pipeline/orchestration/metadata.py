@@ -5,6 +5,7 @@ Belongs here: turning results of plain functions into metadata. No results are m
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,8 @@ from oai_usage_pipeline.capture.backlog import PartitionBacklog
 from oai_usage_pipeline.capture.gaps import Gap
 from oai_usage_pipeline.capture.run import Captured
 from oai_usage_pipeline.charge.teams import by_team
+from oai_usage_pipeline.orchestration.health import PipelineHealth
+from oai_usage_pipeline.orchestration.health_lines import Line, lines, verdict
 from oai_usage_pipeline.orchestration.pace import REBUILD_SECONDS, REBUILT_ROWS
 from oai_usage_pipeline.reconcile.reconciliation import Reconciliation
 from oai_usage_pipeline.reference.landing import Landed
@@ -177,6 +180,29 @@ def reconciled_state(found: Reconciliation) -> Metadata:
             for line in found.lines[:MOST_COMPARISONS]
         ),
     }
+
+
+def health_state(found: PipelineHealth) -> Metadata:
+    """What is wrong on top, the tables of `oai-usage status`, and figures whose course Dagster draws."""
+    stored = found.stored
+    lags = [each.lag_seconds for each in stored.partitions if each.lag_seconds is not None]
+    old = [each.oldest_old_file_at for each in stored.tables if each.oldest_old_file_at]
+    return {
+        "health": verdict(found),
+        "what_to_do": _table({"problem": each} for each in found.problems),
+        **{title.replace(" ", "_"): _lines(rows) for title, rows in lines(found).items()},
+        "problem_count": len(found.problems),
+        "lag_events": sum(each.lag for each in stored.partitions),
+        "lag_seconds": max(lags, default=0.0),
+        "stale_days": sum(each.stale_days or 0 for each in stored.tables),
+        "file_count": sum(each.files for each in stored.tables),
+        "bytes": sum(each.size for each in stored.tables),
+        "oldest_old_file_days": round((found.as_of - min(old, default=found.as_of)) / timedelta(days=1), 2),
+    }
+
+
+def _lines(rows: Sequence[Line]) -> dg.TableMetadataValue | str:
+    return _table({name: _cell(value) for name, value in asdict(row).items()} for row in rows)
 
 
 def check_result(

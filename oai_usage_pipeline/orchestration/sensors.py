@@ -17,6 +17,7 @@ from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.assets import event_hub
 from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
+from oai_usage_pipeline.orchestration.health_asset import health_sensor
 from oai_usage_pipeline.orchestration.jobs import (
     CHARGEBACK,
     LIVE,
@@ -174,4 +175,4 @@ def _reason_to_wait(instance: dg.DagsterInstance, job_name: str) -> str | None:
     return None
 
 
-SENSORS = [backlog_sensor, stale_days_sensor, stale_months_sensor, reference_sensor]
+SENSORS = [backlog_sensor, stale_days_sensor, stale_months_sensor, reference_sensor, health_sensor]

@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 import polars as pl
 
-from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable, PositionConflict
+from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable, NoTable, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.refresh.derivation import Derivation
 from oai_usage_pipeline.refresh.silver import chunks_of
 from oai_usage_pipeline.refresh.source import source_of
 from oai_usage_pipeline.refresh.watermark import DayChanges, Watermarks
+from oai_usage_pipeline.tables import TableContract
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +83,17 @@ def stale_days(lake: Lake, derivation: Derivation[Any]) -> list[DayChanges]:
         return []
     if source is None:
         return []
-    target = lake.table(derivation.target)
+    target = _looked_at(lake, derivation.target)
     reference = derivation.reference(lake, source)
     return Watermarks(source, derivation.day_column, target, reference).stale_days(target)
+
+
+def _looked_at(lake: Lake, contract: TableContract) -> LakeTable:
+    """A table as it is; looking makes one that isn't there, and changes none that is."""
+    try:
+        return lake.existing(contract)
+    except NoTable:
+        return lake.table(contract)
 
 
 def _refresh_day(

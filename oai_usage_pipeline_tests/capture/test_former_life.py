@@ -37,7 +37,7 @@ def test_the_first_run_on_a_new_life_names_the_end_of_the_former_and_its_open_ga
         "the last events in bronze are 9 in partition 0, 19 in partition 1."
     )
     assert ["20 to 24" in each for each in gaps] == [True]
-    state = captured_state(captured, TableStatus("openai_events", 40, 1, None))
+    state = captured_state(captured, TableStatus("openai_events", 40, 1))
     assert state["former_life"] == captured.former_life
 
     # Once: from then on, bronze has something of this life.

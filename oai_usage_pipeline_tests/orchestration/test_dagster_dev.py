@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from oai_usage_pipeline.audit.invariants import verify
 from oai_usage_pipeline.errors import NoTable
-from oai_usage_pipeline.orchestration.instance import dagster_home
+from oai_usage_pipeline.orchestration.health_asset import pipeline_health_asset
+from oai_usage_pipeline.orchestration.instance import dagster_home, dagster_instance
 from oai_usage_pipeline.orchestration.sensors import all_stale_months
 from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY
 from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
@@ -30,6 +32,10 @@ LAUNCH = """mutation ($job: String!, $repository: String!, $location: String!) {
   launchRun(executionParams: {mode: "default", selector: {jobName: $job, repositoryName: $repository,
     repositoryLocationName: $location}}) { __typename ... on LaunchRunSuccess { run { runId } }
     ... on PythonError { message } } }"""
+OBSERVE = """mutation ($repository: String!, $location: String!) {
+  launchRun(executionParams: {mode: "default", selector: {jobName: "__ASSET_JOB", repositoryName: $repository,
+    repositoryLocationName: $location, assetSelection: [{path: ["pipeline_health"]}]}}) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 RUN = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
@@ -56,6 +62,11 @@ def test_sensors_bring_traffic_to_gold_and_the_checks_run_from_the_ui(tmp_path: 
             assert launched["__typename"] == "LaunchRunSuccess", launched
             assert end_of(server, launched["run"]["runId"]) == "SUCCESS"
             assets = {node["assetKey"]["path"][-1]: node for node in server.ask(ASSETS)["assetNodes"]}
+            observed = server.ask(
+                OBSERVE, repository=repository["name"], location=repository["location"]["name"]
+            )["launchRun"]
+            assert end_of(server, observed["run"]["runId"]) == "SUCCESS"
+            assert health_seen_in(observed["run"]["runId"]) == []
         assert set(assets) >= {"event_hub", "token_usage_hourly", "usage_cost_hourly", "chargeback_monthly"}
         checks = assets["token_usage_hourly"]["assetChecksOrError"]["checks"]
         assert {each["name"] for each in checks} == {
@@ -65,6 +76,18 @@ def test_sensors_bring_traffic_to_gold_and_the_checks_run_from_the_ui(tmp_path: 
             "estimated_share",
         }
         assert [each.sentence for each in verify(lake.pipeline.lake()) if not each.holds] == []
+
+
+def health_seen_in(run_id: str) -> list[str]:
+    """Problems that a run observed; sensors have told by then what they found."""
+    with dagster_instance() as instance:
+        found = instance.fetch_observations(pipeline_health_asset.key, limit=10).records
+        [told] = [each.event_log_entry.asset_observation for each in found if each.run_id == run_id]
+    assert told is not None
+    seen: dict[str, Any] = {name: getattr(each, "records", ()) for name, each in told.metadata.items()}
+    looked = {each.data["name"]: each.data["looked"] for each in seen["next_runs"]}
+    assert looked["backlog_sensor"].endswith("ago")
+    return [str(each.data["problem"]) for each in seen["what_to_do"]]
 
 
 def is_charged(lake: EmbeddedLake, calls: int) -> bool:

@@ -1,0 +1,51 @@
+"""The health of the whole pipeline: hub and lake, and beside them what only Dagster knows.
+
+Belongs here: what runs next and which checks failed, added to what `audit.health` finds. How it reads is for
+`health_lines`, when it is looked at for `health_asset`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from oai_usage_pipeline.audit.health import Health, health
+from oai_usage_pipeline.orchestration.automation import Automation, automation, idle_daemons
+from oai_usage_pipeline.orchestration.resources import Pipeline
+
+TOLD_ANYWAY = {"no_gap", "days_are_current"}
+"""Checks of what hub and lake are asked here themselves; their latest results are older."""
+
+DONE = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+
+
+@dataclass(frozen=True)
+class PipelineHealth:
+    """Hub, lake and what runs by itself, as of an instant (UTC); `problems` are all, as sentences."""
+
+    as_of: datetime
+    problems: list[str]
+    stored: Health
+    automation: list[Automation]
+
+
+def pipeline_health(
+    pipeline: Pipeline, instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, now: datetime
+) -> PipelineHealth:
+    """Look at everything as of `now`, changing nothing; raises ConfigurationError."""
+    with pipeline.source() as source:
+        stored = health(source, pipeline.lake(), now, pipeline.settings().history_days)
+    problems = [*stored.problems, *idle_daemons(instance), *failed_checks(instance, repository)]
+    return PipelineHealth(now, problems, stored, automation(instance, repository, now))
+
+
+def failed_checks(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) -> Iterator[str]:
+    """Checks whose latest result is a failure, in words; warnings are left to the pages of their assets."""
+    for key in sorted(repository.asset_graph.asset_check_keys):
+        done = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=DONE)
+        result = done[0].evaluation if done and key.name not in TOLD_ANYWAY else None
+        if result and not result.passed and result.severity is dg.AssetCheckSeverity.ERROR:
+            said = (result.description or "it failed").split("\n")[0]
+            yield f"The check {key.name} of {key.asset_key.to_user_string()} says: {said}"
