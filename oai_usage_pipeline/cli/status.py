@@ -40,7 +40,7 @@ def _amount(value: "int | Decimal") -> int | str:
 
 
 class StatusIncomplete(PipelineError):
-    """The hub can't be asked, or a table can't be read; the rest was shown."""
+    """Something can't be read; the rest was shown."""
 
 
 @click.command("status")
@@ -48,7 +48,7 @@ class StatusIncomplete(PipelineError):
 def command(as_json: bool) -> None:
     """Show what waits, what is behind, what runs next and what is wrong; changes nothing.
 
-    Exits with 1 when the hub can't be asked or a table can't be read.
+    Exits with 1 when hub, a table or Dagster's storage can't be read.
     """
     from oai_usage_pipeline.audit.accounting import accounting_shares
     from oai_usage_pipeline.audit.assumptions import assumed_deployments
@@ -58,9 +58,9 @@ def command(as_json: bool) -> None:
     from oai_usage_pipeline.orchestration.resources import Pipeline
 
     pipeline, now = Pipeline(), datetime.now(UTC)
-    with dagster_instance() as instance:
-        found = pipeline_health(pipeline, instance, build_definitions().get_repository_def(), now)
-    faults, lake = found.stored.faults, pipeline.lake()
+    repository = build_definitions().get_repository_def()
+    found = pipeline_health(pipeline, dagster_instance(), repository, now)
+    faults, lake = found.faults, pipeline.lake()
     shares = [] if faults else accounting_shares(lake, now)
     assumption = None if faults else assumed_deployments(lake)
     if as_json:
@@ -76,8 +76,9 @@ def _plain(
 ) -> dict[str, object]:
     return {
         "as_of": found.as_of,
-        "problems": found.problems,
         **asdict(found.stored),
+        "problems": found.problems,
+        "faults": found.faults,
         "automation": [asdict(each) for each in found.automation],
         "accounting": [asdict(each) for each in shares],
         "assumptions": [assumption] if assumption else [],
@@ -101,5 +102,5 @@ def _show(found: "PipelineHealth", shares: list["AccountingShare"], assumption: 
         click.echo(plain(assumption))
     click.secho(verdict(found), bold=True, fg="red" if found.problems else "green")
     for problem in found.problems:
-        if problem not in found.stored.faults:
+        if problem not in found.faults:
             click.echo(f"- {plain(problem)}")

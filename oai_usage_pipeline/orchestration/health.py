@@ -5,6 +5,7 @@ Belongs here: what runs next and which checks failed, added to what `audit.healt
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,7 @@ import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from oai_usage_pipeline.audit.health import Health, health
+from oai_usage_pipeline.errors import ConfigurationError
 from oai_usage_pipeline.orchestration.automation import Automation, automation, idle_daemons
 from oai_usage_pipeline.orchestration.resources import Pipeline
 
@@ -23,22 +25,38 @@ DONE = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStat
 
 @dataclass(frozen=True)
 class PipelineHealth:
-    """Hub, lake and what runs by itself, as of an instant (UTC); `problems` are all, as sentences."""
+    """Hub, lake and what runs by itself, as of an instant (UTC); `problems` are all, as sentences.
+
+    `faults` are those of them that kept something from being looked at.
+    """
 
     as_of: datetime
     problems: list[str]
+    faults: list[str]
     stored: Health
     automation: list[Automation]
 
 
 def pipeline_health(
-    pipeline: Pipeline, instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, now: datetime
+    pipeline: Pipeline,
+    opening: AbstractContextManager[dg.DagsterInstance],
+    repository: dg.RepositoryDefinition,
+    now: datetime,
 ) -> PipelineHealth:
-    """Look at everything as of `now`, changing nothing; raises ConfigurationError."""
+    """Look at everything as of `now`, changing nothing; an instance that can't be opened is a problem, too.
+
+    Raises ConfigurationError for the pipeline's own settings.
+    """
     with pipeline.source() as source:
         stored = health(source, pipeline.lake(), now, pipeline.settings().history_days)
-    problems = [*stored.problems, *idle_daemons(instance), *failed_checks(instance, repository)]
-    return PipelineHealth(now, problems, stored, automation(instance, repository, now))
+    try:
+        with opening as instance:
+            told = [*idle_daemons(instance), *failed_checks(instance, repository)]
+            automated = automation(instance, repository, now)
+    except ConfigurationError as fault:
+        problems = [str(fault), *stored.problems]
+        return PipelineHealth(now, problems, [str(fault), *stored.faults], stored, [])
+    return PipelineHealth(now, [*stored.problems, *told], stored.faults, stored, automated)
 
 
 def failed_checks(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) -> Iterator[str]:

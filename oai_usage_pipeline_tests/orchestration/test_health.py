@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -87,6 +88,16 @@ def test_status_and_page_say_the_same_of_what_waits(lake: EmbeddedLake, instance
         each["table"]: each["rows"] for each in told["tables"]
     }
     assert {each.data["name"] for each in seen["next_runs"]} >= {"backlog_sensor", "nightly_upkeep"}
+
+
+def test_what_dagster_can_not_tell_hides_nothing_of_hub_and_lake(
+    lake: EmbeddedLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dagster.yaml").write_text("nonsense: 1")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    shown = status()
+    assert (shown.exit_code, "usage_events" in shown.stdout) == (1, True)
+    assert shown.stderr.startswith(f"Error: {tmp_path / 'dagster.yaml'} can't be used: ")
 
 
 def test_the_sensor_tells_what_changed_and_an_hour_later_that_nothing_did(
