@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from oai_usage_pipeline.orchestration.alerts import alert_sensor
 from oai_usage_pipeline.orchestration.assets import ASSETS
 from oai_usage_pipeline.orchestration.checks import CHECKS
 from oai_usage_pipeline.orchestration.closing import CLOSING_JOBS
@@ -27,7 +28,7 @@ def build_definitions(*, resource_overrides: Mapping[str, object] | None = None)
         assets=ASSETS,
         asset_checks=CHECKS,
         jobs=[*ASSET_JOBS, *CLOSING_JOBS, *GAP_JOBS, *MAINTENANCE_JOBS, *PAYLOAD_JOBS, *REPLAY_JOBS],
-        sensors=SENSORS,
+        sensors=[*SENSORS, alert_sensor],
         schedules=SCHEDULES,
         resources={"pipeline": Pipeline(), **(resource_overrides or {})},
         # The steps of a run are few and wait for each other: a process for each would only cost time.

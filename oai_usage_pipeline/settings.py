@@ -98,6 +98,16 @@ class Settings(BaseSettings):
         ge=1,
         description="Days that Dagster's runs stay, failed ones ten times as long, latest results for good",
     )
+    alert_urls: SecretStr | None = Field(
+        default=None,
+        description="Who is told when something is wrong: addresses of mail, Teams or webhooks, "
+        "separated by spaces",
+    )
+    alert_minutes: int = Field(
+        default=15,
+        ge=0,
+        description="Minutes that something must be wrong before it is told, and well before its end is",
+    )
 
     @classmethod
     def load(cls) -> "Settings":

@@ -21,8 +21,10 @@ LAYERS: dict[str, set[str]] = {
     "refresh": {"charge", "lake", "reference", "usage"},
     "privacy": {"capture", "lake", "refresh", "usage"},
     "maintenance": {"lake", "refresh"},
+    "alerts": {"capture"},
     "audit": {"capture", "charge", "lake", "refresh", "usage"},
     "orchestration": {
+        "alerts",
         "audit",
         "capture",
         "charge",
@@ -39,6 +41,7 @@ LAYERS: dict[str, set[str]] = {
     "definitions": {"orchestration"},
     "embedded": {"broker", "lake", "settings", "traffic", "usage"},
     "cli": {
+        "alerts",
         "audit",
         "broker",
         "capture",
@@ -62,6 +65,7 @@ LAYERS: dict[str, set[str]] = {
 }
 LEAVES = {"errors", "tables"}
 ONLY_IN = {
+    "apprise": {"alerts/receivers.py"},
     "azure": {
         "capture/event_hub.py",
         "capture/hub_client.py",

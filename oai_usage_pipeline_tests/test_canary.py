@@ -46,6 +46,7 @@ SIGNATURE = "c2lnbmVkLWNhbmFyeS10b2tlbi1vZi10aGUtaHVi/="
 STORE_SIGNATURE = "c2lnbmVkLWNhbmFyeS1vZi10aGUtc3RvcmU="
 STORE_KEY = "Y2FuYXJ5LXN0b3JlLWtleS1jYW5hcnktc3RvcmUta2V5"
 TYPED_KEY = "7ed1ca9a47700123456789abcdef4567"
+RECEIVER_KEY = "canary-of-a-receiver-of-alerts"
 PASTED_KEY = "cGFzdGVkLWludG8tdGhlLXdyb25nLXBsYWNl/+A="
 
 SECRETS = {
@@ -58,6 +59,7 @@ SECRETS = {
     "a signature for the store": (STORE_SIGNATURE,),
     "the store's key": (STORE_KEY,),
     "a key typed for its fingerprint": (TYPED_KEY,),
+    "a receiver's address": (RECEIVER_KEY,),
     "a connection string in the wrong setting": (PASTED_KEY,),
 }
 
@@ -81,6 +83,7 @@ COMMANDS_THAT_WORK = [
     ["backfill", "--stale"],
     ["maintain", "--dry-run"],
     ["maintain"],
+    ["alerts"],
 ]
 COMMANDS_THAT_FAIL = [
     ["run", "--until-idle"],
@@ -90,6 +93,7 @@ COMMANDS_THAT_FAIL = [
     ["reconcile"],
     ["backfill", "--stale"],
     ["maintain"],
+    ["alerts", "--test"],
 ]
 LONGER_LIVED = {"broker", "traffic", "demo", "dev"}
 """Commands that make up their own events, and have no secret of anybody's."""
@@ -156,6 +160,11 @@ def scene(folder: Path) -> Iterator[Scene]:
         (folder / "tmp").mkdir()
         pepper = {"": PEPPER, "_VERSION": "3", "_PREVIOUS": PEPPER_OF_BEFORE}
         settings = {f"{PREFIX}KEY_PEPPER{name}": value for name, value in pepper.items()}
+        # Nobody listens there: what fails says most.
+        settings |= {
+            f"{PREFIX}ALERT_URLS": f"json://ada:{RECEIVER_KEY}@127.0.0.1:{free_port()}/{RECEIVER_KEY}",
+            f"{PREFIX}ALERT_MINUTES": "0",
+        }
         for name, value in (stack._environment(broker) | settings | {"TMPDIR": str(folder / "tmp")}).items():
             environment.setenv(name, value)
         stack.reference.mkdir(parents=True)
@@ -340,6 +349,7 @@ def assert_all_has_written(found: dict[str, bytes]) -> None:
     assert "in crash" in shown["crash.txt"]
     assert "refused the credentials" in shown["`status`, a token that the hub refuses"]
     assert "holds a connection string" in shown["`status`, a connection string in LAKE_URI"]
+    assert "was not told" in shown["`alerts --test`, a lake that fails"]
     assert "canaries" in shown[f"`month show {MONTH}`, as it should be"]
 
 

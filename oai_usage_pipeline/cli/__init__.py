@@ -20,6 +20,7 @@ COMMANDS = (
     "backfill",
     "repair",
     "maintain",
+    "alerts",
     "gaps",
     "payloads",
     "fingerprint",
