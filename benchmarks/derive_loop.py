@@ -41,7 +41,7 @@ Work = Callable[[], int]
 
 def compare(events: int, rounds: int) -> dict[str, float]:
     """Events a second of each side, taken in turn, by round; and the mean size of a row."""
-    bronze = _bronze(events)
+    bronze = generated_bronze(events)
     sides = {"ours": lambda: int(derive(bronze)["total_tokens"].sum()), **_duckdb(bronze)}
     result: dict[str, float] = {"events": events, "mean_bytes": _mean_bytes(bronze)}
     for n in range(rounds):
@@ -54,13 +54,8 @@ def compare(events: int, rounds: int) -> dict[str, float]:
     return result
 
 
-def _refuse_idleness(found: dict[str, int]) -> None:
-    """A reference that finds nothing is fast for nothing; streams are what DuckDB may miss."""
-    if min(found.values()) < 0.5 * max(found.values()):
-        raise AssertionError(f"the sides don't do the same work, their tokens are {found}")
-
-
-def _bronze(events: int) -> pl.DataFrame:
+def generated_bronze(events: int) -> pl.DataFrame:
+    """Bronze rows of generated traffic of all kinds, accepted a millisecond apart from START on."""
     fingerprint = KeyFingerprint(b"benchmark")
     hub = Hub("namespace/hub", START.isoformat(), ("0",))
     enqueued_ms = int(START.timestamp() * 1000)
@@ -69,6 +64,12 @@ def _bronze(events: int) -> pl.DataFrame:
         for n, event in enumerate(generate(1, START, events))
     ]
     return bronze_frame(hub, rows)
+
+
+def _refuse_idleness(found: dict[str, int]) -> None:
+    """A reference that finds nothing is fast for nothing; streams are what DuckDB may miss."""
+    if min(found.values()) < 0.5 * max(found.values()):
+        raise AssertionError(f"the sides don't do the same work, their tokens are {found}")
 
 
 def _duckdb(bronze: pl.DataFrame) -> dict[str, Work]:

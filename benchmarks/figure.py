@@ -10,6 +10,10 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+MB = 1e6
+MEMORY_LIMIT_MB = 1_000.0
+"""What bringing tables up to date may take, however large a day is."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -47,11 +51,13 @@ class Figure:
         rounds: Sequence[tuple[float, float]],
         reference_name: str,
         aim: float | None,
+        *,
+        at_most: bool = False,
     ) -> "Figure":
         """From rounds of (ours, reference), measured in turn: the medians of each, and of the ratios."""
         ours, reference = (median(column) for column in zip(*rounds, strict=True))
         ratios = tuple(one / other for one, other in rounds)
-        return cls(name, unit, ours, reference, reference_name, aim, ratios=ratios)
+        return cls(name, unit, ours, reference, reference_name, aim, at_most, ratios)
 
 
 def show(figures: Sequence[Figure]) -> None:

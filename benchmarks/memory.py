@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from benchmarks.child import PEAK_MEMORY, measured
-from benchmarks.figure import Figure
+from benchmarks.figure import MB, Figure
 from benchmarks.preload import HUB
 from oai_usage_pipeline.broker.process import BrokerProcess
 
@@ -18,7 +18,6 @@ SIZE = 2_000
 PARTITIONS = 4
 EVENTS, QUICK_EVENTS = 1_000_000, 20_000
 LIMIT_MB = 600.0
-MB = 1e6
 
 
 def run(*, quick: bool) -> list[Figure]:
