@@ -127,8 +127,6 @@ def lines(found: PipelineHealth) -> dict[str, list[Line]]:
     return {
         "partitions": [PartitionLine.of(each) for each in stored.partitions],
         "tables": [TableLine.of(each) for each in stored.tables],
-        "old files and checkpoints": [
-            UpkeepLine.of(each, now) for each in stored.tables if each.version is not None
-        ],
+        "upkeep": [UpkeepLine.of(each, now) for each in stored.tables if each.version is not None],
         "next runs": [AutomationLine.of(each, now) for each in found.automation],
     }

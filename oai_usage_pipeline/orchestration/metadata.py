@@ -197,7 +197,7 @@ def health_state(found: PipelineHealth) -> Metadata:
         "stale_days": sum(each.stale_days or 0 for each in stored.tables),
         "file_count": sum(each.files for each in stored.tables),
         "bytes": sum(each.size for each in stored.tables),
-        "oldest_old_file_days": round((found.as_of - min(old, default=found.as_of)) / timedelta(days=1), 2),
+        "old_file_days": round((found.as_of - min(old, default=found.as_of)) / timedelta(days=1), 2),
     }
 
 
