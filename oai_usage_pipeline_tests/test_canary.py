@@ -297,6 +297,7 @@ def run_dagster(lived: Scene) -> None:
     dagster_home()
     (lived.folder / "consoles").mkdir()
     with DagsterProcesses(lived.folder / "consoles") as dagster:
+        dagster.start_daemon()
         server = dagster.server
         [found] = server.wait_for(LOADED, lambda data: bool(nodes(data)))["repositoriesOrError"]["nodes"]
 

@@ -131,7 +131,8 @@ def days_behind(lake: Lake, grace: timedelta) -> Finding:
         wrong,
         "Every day of silver, gold and cost, and every month, is up to date",
         {"stale_days": len(wrong)},
-        advice="bring them up to date with `oai-usage run --until-idle`",
+        advice="bring them up to date with `oai-usage run --until-idle`, or many of them with "
+        "`oai-usage backfill --stale`",
     )
 
 

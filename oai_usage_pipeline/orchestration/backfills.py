@@ -5,9 +5,10 @@ so is what a run does to a day: a backfill asks for nothing that a sensor's run 
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import dagster as dg
@@ -24,8 +25,10 @@ from dagster._daemon.controller import get_daemon_statuses
 
 from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.orchestration.days import ranges
+from oai_usage_pipeline.orchestration.days import days_of, ranges
 from oai_usage_pipeline.orchestration.pace import Estimate, estimate
+from oai_usage_pipeline.orchestration.queue import LAST
+from oai_usage_pipeline.orchestration.stale_ranges import wait_after
 from oai_usage_pipeline.refresh.chain import DAILY
 from oai_usage_pipeline.refresh.stale import StaleTable, stale_tables
 from oai_usage_pipeline.tables import FIRST_DATE
@@ -33,10 +36,18 @@ from oai_usage_pipeline.tables import FIRST_DATE
 TAG = "oai_usage/backfill"
 """On the backfills made here, and their runs: who asked, `command` or `sensor`."""
 
-BEHIND_EVERYTHING = {"dagster/priority": "-10"}
-"""In the queue: live passes have 10, refreshes of single days 0."""
+BACKFILL_RUNS = "__ASSET_JOB"
+"""Dagster's name of the job that runs of backfills belong to."""
+
+MANY_DAYS = 7
+"""Stale days beyond which a sensor launches a backfill instead of runs: people can watch and cancel it."""
+
+CANCELLED_FOR = timedelta(hours=1)
+"""How long the days of a cancelled backfill are left alone: it isn't to come back at once."""
 
 UNDER_WAY = (BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING)
+FAILED = (BulkActionStatus.FAILED, BulkActionStatus.COMPLETED_FAILED)
+MOST_LOOKED_AT = 50
 NEEDED_DAEMONS = ("BACKFILL", "QUEUED_RUN_COORDINATOR")
 SUCCEEDED = {BulkActionStatus.COMPLETED_SUCCESS.value, BulkActionStatus.COMPLETED.value}
 Graph = BaseAssetGraph[Any]
@@ -80,13 +91,19 @@ def refuse_wrong_dates(first: str | None, last: str | None) -> None:
             raise BackfillRefused(f"{day} is no day of usage: days go from {FIRST_DATE} to {latest}")
 
 
-def plan(lake: Lake, instance: dg.DagsterInstance, first: str | None = None, last: str | None = None) -> Plan:
+def plan(
+    lake: Lake,
+    instance: dg.DagsterInstance,
+    first: str | None = None,
+    last: str | None = None,
+    only: Collection[str] | None = None,
+) -> Plan:
     """What is behind from `first` to `last` (ISO dates, inclusive); `days` is empty if nothing is.
 
-    Raises LakeUnavailable.
+    Of these days, those of `only`. Raises LakeUnavailable.
     """
     found = stale_tables(lake, first, last, DAILY)
-    days = tuple(sorted({day for each in found for day in each.days}))
+    days = tuple(sorted({day for each in found for day in each.days if only is None or day in only}))
     return Plan(days, found, estimate(instance, found, len(ranges(days))))
 
 
@@ -113,7 +130,7 @@ def launch(instance: dg.DagsterInstance, graph: Graph, planned: Plan, by: str) -
             asset_graph=graph,
             partitions_by_assets=[PartitionsByAssetSelector(asset_key=key, partitions=days) for key in KEYS],
             backfill_timestamp=time.time(),
-            tags={TAG: by, **BEHIND_EVERYTHING},
+            tags={TAG: by, **LAST},
             dynamic_partitions_store=instance,
             title=planned.title,
             description=f"{planned.source_rows:,} source rows, {planned.takes}",
@@ -127,6 +144,39 @@ def days_under_way(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[
     """The days of each backfill under way that brings all daily tables up to date, whoever launched it."""
     found = instance.get_backfills(filters=BulkActionsFilter(statuses=list(UNDER_WAY)))
     return {each.backfill_id: days for each in found if (days := _days(each, graph))}
+
+
+def days_left_alone(instance: dg.DagsterInstance, graph: Graph) -> set[str]:
+    """Days of backfills under way, and of those that somebody has cancelled in the last hour."""
+    since = (datetime.now(UTC) - CANCELLED_FOR).timestamp()
+    filters = BulkActionsFilter(statuses=[BulkActionStatus.CANCELED])
+    ended = instance.get_backfills(filters=filters, limit=MOST_LOOKED_AT)
+    cancelled = [each for each in ended if _ended_at(each) >= since]
+    return set().union(*days_under_way(instance, graph).values(), *(_days(each, graph) for each in cancelled))
+
+
+def launch_if_many(
+    lake: Lake, instance: dg.DagsterInstance, graph: Graph, stale: Sequence[tuple[str, str]]
+) -> str | None:
+    """Launch a backfill where these ranges have many days; returns its id, None where they don't.
+
+    Only one such is under way at a time. After failures, the pauses are those of runs.
+    """
+    days = days_of(stale)
+    if len(days) <= MANY_DAYS or days_under_way(instance, graph) or _is_pausing(instance):
+        return None
+    return launch(instance, graph, plan(lake, instance, min(days), max(days), only=days), by="sensor")
+
+
+def _is_pausing(instance: dg.DagsterInstance) -> bool:
+    """Whether the last backfills that the sensor launched failed, the last one a moment ago."""
+    last = [each for each in instance.get_backfills(limit=MOST_LOOKED_AT) if each.tags.get(TAG) == "sensor"]
+    failed = list(takewhile(lambda each: each.status in FAILED, last))
+    return bool(failed) and wait_after(len(failed), _ended_at(failed[0])) > 0
+
+
+def _ended_at(backfill: PartitionBackfill) -> float:
+    return backfill.backfill_end_timestamp or backfill.backfill_timestamp
 
 
 def status_of(instance: dg.DagsterInstance, backfill_id: str) -> str:

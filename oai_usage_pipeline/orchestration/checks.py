@@ -15,15 +15,18 @@ from oai_usage_pipeline.audit.accounting import AccountingShare, accounting_shar
 from oai_usage_pipeline.audit.assumptions import assumed_deployments
 from oai_usage_pipeline.audit.completeness import days_are_complete
 from oai_usage_pipeline.audit.files import files_are_whole
-from oai_usage_pipeline.audit.findings import Finding, Invariant
+from oai_usage_pipeline.audit.findings import Invariant
 from oai_usage_pipeline.audit.shares import status_share
 from oai_usage_pipeline.audit.table_health import GRACE
 from oai_usage_pipeline.audit.unknown_fields import fields_are_known
 from oai_usage_pipeline.errors import NoTable
-from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.orchestration.metadata import check_result
+from oai_usage_pipeline.orchestration.days import ranges
+from oai_usage_pipeline.orchestration.liveness import signs_of_life
+from oai_usage_pipeline.orchestration.metadata import check_result, stale_state
+from oai_usage_pipeline.orchestration.pace import estimate
 from oai_usage_pipeline.orchestration.payloads import PAYLOAD_CHECKS
 from oai_usage_pipeline.orchestration.resources import Pipeline
+from oai_usage_pipeline.refresh.stale import stale_tables
 from oai_usage_pipeline.tables import (
     CHARGEBACK_MONTHLY,
     DEPLOYMENTS,
@@ -33,12 +36,6 @@ from oai_usage_pipeline.tables import (
     USAGE_EVENTS,
     TableContract,
 )
-
-
-def days_are_current(lake: Lake) -> Finding:
-    """Silver, gold, cost and chargeback follow their sources within ten minutes."""
-    return invariants.days_behind(lake, GRACE)
-
 
 NOTHING_YET = dg.AssetCheckResult(passed=True, description="There is nothing to check yet.")
 
@@ -50,7 +47,6 @@ INVARIANTS: tuple[tuple[TableContract, Invariant], ...] = (
     (OPENAI_EVENTS, invariants.no_key_in_clear),
     (USAGE_EVENTS, invariants.silver_accounts_for_bronze),
     (TOKEN_USAGE_HOURLY, invariants.gold_equals_silver),
-    (TOKEN_USAGE_HOURLY, days_are_current),
     (USAGE_COST_HOURLY, charges.cost_equals_rebuild),
     (CHARGEBACK_MONTHLY, charges.chargeback_equals_rebuild),
 )
@@ -88,9 +84,10 @@ def _invariant_check(contract: TableContract, invariant: Invariant) -> dg.AssetC
     @dg.asset_check(
         name=invariant.__name__, asset=contract.name, description=(invariant.__doc__ or "").split("\n")[0]
     )
-    def check(pipeline: Pipeline) -> dg.AssetCheckResult:
+    def check(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> dg.AssetCheckResult:
         try:
-            return check_result(invariant(pipeline.lake()))
+            with signs_of_life(context):
+                return check_result(invariant(pipeline.lake()))
         except NoTable:
             return NOTHING_YET
 
@@ -167,6 +164,24 @@ def deployments_are_named(pipeline: Pipeline) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
+    name="days_are_current",
+    asset=TOKEN_USAGE_HOURLY.name,
+    description="Silver, gold, cost and chargeback follow their sources within ten minutes.",
+)
+def every_day_is_current(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Where not: which days of which table, how many rows, and about how long it takes."""
+    lake = pipeline.lake()
+    finding = invariants.days_behind(lake, GRACE)
+    if finding.holds:
+        return check_result(finding)
+    behind = stale_tables(lake)
+    days = {day for each in behind for day in each.days}
+    return check_result(
+        finding, more=stale_state(behind, estimate(context.instance, behind, len(ranges(days))))
+    )
+
+
+@dg.asset_check(
     name="days_are_complete",
     asset=TOKEN_USAGE_HOURLY.name,
     description="No events are missing from any day: none expired before they were captured.",
@@ -194,6 +209,7 @@ CHECKS: list[dg.AssetChecksDefinition] = [
     *(_share_check(status, limit, description) for status, (limit, description) in SHARES.items()),
     *(_accounting_check(name, *rest) for name, rest in ACCOUNTING.items()),
     deployments_are_named,
+    every_day_is_current,
     every_day_is_complete,
     every_field_is_known,
     *PAYLOAD_CHECKS,

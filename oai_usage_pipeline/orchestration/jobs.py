@@ -12,6 +12,7 @@ from oai_usage_pipeline.orchestration.charge_assets import (
     reference_data,
     usage_cost_hourly,
 )
+from oai_usage_pipeline.orchestration.queue import BACKGROUND, FIRST
 
 LIVE = "live"
 REFRESH = "refresh"
@@ -45,9 +46,8 @@ live_job = dg.define_asset_job(
     | CAPTURE_CHECKS,
     config=QUIET_CONSOLE,
     description="One pass: capture the hub up to its head, refresh the live days of silver, gold and cost.",
-    # Ahead of refreshes in the queue: people wait for live numbers, not for last year's.
     # One at a time in the queue (dagster.yaml); runs that read a part of the hub each name it here.
-    tags={"dagster/priority": "10", HUB_PARTITIONS: "all"},
+    tags={**FIRST, HUB_PARTITIONS: "all"},
 )
 
 refresh_job = dg.define_asset_job(
@@ -55,6 +55,7 @@ refresh_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(usage_events, token_usage_hourly, usage_cost_hourly).without_checks(),
     config=QUIET_CONSOLE,
     description="Bring days of silver, gold and cost up to date: late events, a new contract, other prices.",
+    tags=BACKGROUND,
 )
 
 verify_job = dg.define_asset_job(
@@ -62,6 +63,7 @@ verify_job = dg.define_asset_job(
     selection=dg.AssetSelection.all_asset_checks() - TOLD_BY_THEIR_ASSETS,
     config=QUIET_CONSOLE,
     description="Check every invariant on the lake as it stands.",
+    tags=BACKGROUND,
 )
 
 reference_job = dg.define_asset_job(
@@ -69,6 +71,7 @@ reference_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(reference_data),
     config=QUIET_CONSOLE,
     description="Land the reference files: subscriptions, deployments, prices.",
+    tags=BACKGROUND,
 )
 
 chargeback_job = dg.define_asset_job(
@@ -78,6 +81,7 @@ chargeback_job = dg.define_asset_job(
     | dg.AssetSelection.checks(dg.AssetCheckKey(chargeback_monthly.key, "unattributed_share")),
     config=QUIET_CONSOLE,
     description="Bring months of chargeback up to date; closed ones gain adjustments.",
+    tags=BACKGROUND,
 )
 
 reconcile_job = dg.define_asset_job(
@@ -85,6 +89,7 @@ reconcile_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(reconciliation),
     config=QUIET_CONSOLE,
     description="Hold our totals against Azure Monitor's metrics and a cost export.",
+    tags=BACKGROUND,
 )
 
 ASSET_JOBS = [

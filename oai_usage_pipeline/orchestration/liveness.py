@@ -9,6 +9,8 @@ and on a machine that has much to do, a minute may pass without an event. It has
 process is known to be gone.
 """
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -34,9 +36,16 @@ IN_FLIGHT = [
 WAITING = {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED}
 
 
+Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext
+
+
 @contextmanager
-def signs_of_life(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
-    """While this lasts, the run's event log gets a line every 10 s."""
+def signs_of_life(context: Context) -> Iterator[None]:
+    """While this lasts, the run's event log gets a line every 10 s, and a cancelled run is interrupted.
+
+    Dagster interrupts a cancelled run once. Python loses an interrupt that comes in a callback of its garbage
+    collector, and the run would go on.
+    """
     done = threading.Event()
 
     def give_signs() -> None:
@@ -45,6 +54,8 @@ def signs_of_life(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> 
             # A storage that is away takes the next sign, or a later one; Dagster says so on stderr.
             with suppress(Exception):
                 context.log.debug(f"{SIGN} %.0f s", time.monotonic() - started)
+                if _is_cancelled(context):
+                    os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=give_signs, name="signs-of-life", daemon=True)
     thread.start()
@@ -53,6 +64,11 @@ def signs_of_life(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> 
     finally:
         done.set()
         thread.join()
+
+
+def _is_cancelled(context: Context) -> bool:
+    run = context.instance.get_run_by_id(context.run.run_id)
+    return run is not None and run.status is dg.DagsterRunStatus.CANCELING
 
 
 def is_at_work(instance: dg.DagsterInstance, job_name: str, now: float | None = None) -> bool:

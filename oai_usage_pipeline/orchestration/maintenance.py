@@ -17,6 +17,7 @@ from oai_usage_pipeline.orchestration.assets import ASSETS
 from oai_usage_pipeline.orchestration.checks import CHECKS
 from oai_usage_pipeline.orchestration.liveness import is_at_work, signs_of_life
 from oai_usage_pipeline.orchestration.pruning import prune
+from oai_usage_pipeline.orchestration.queue import BACKGROUND, LAST
 from oai_usage_pipeline.orchestration.resources import Pipeline
 
 MAINTAIN = "maintain"
@@ -86,8 +87,8 @@ def prune_runs(context: dg.OpExecutionContext, config: PruningConfig, pipeline: 
 @dg.job(
     name=MAINTAIN,
     description="Merge small files, delete old files, log entries and runs. Safe beside all that writes.",
-    # Behind live passes and refreshes in the queue. One at a time; if not, the tables see to it themselves.
-    tags={"dagster/priority": "-10", "oai_usage/upkeep": "tables"},
+    # One at a time; if not, the tables see to it themselves.
+    tags={**LAST, **BACKGROUND, "oai_usage/upkeep": "tables"},
 )
 def maintain_job() -> None:
     """Two steps that don't wait for each other."""

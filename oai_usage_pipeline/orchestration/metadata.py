@@ -17,12 +17,14 @@ from oai_usage_pipeline.capture.backlog import PartitionBacklog
 from oai_usage_pipeline.capture.gaps import Gap
 from oai_usage_pipeline.capture.run import Captured
 from oai_usage_pipeline.charge.teams import by_team
+from oai_usage_pipeline.orchestration.days import ranges
 from oai_usage_pipeline.orchestration.health import PipelineHealth
 from oai_usage_pipeline.orchestration.health_lines import Line, lines, verdict
-from oai_usage_pipeline.orchestration.pace import REBUILD_SECONDS, REBUILT_ROWS
+from oai_usage_pipeline.orchestration.pace import REBUILD_SECONDS, REBUILT_ROWS, Estimate
 from oai_usage_pipeline.reconcile.reconciliation import Reconciliation
 from oai_usage_pipeline.reference.landing import Landed
 from oai_usage_pipeline.refresh.day import RefreshedDay
+from oai_usage_pipeline.refresh.stale import StaleTable
 from oai_usage_pipeline.tables import ESTIMATE_COLUMNS, TOKEN_BUCKETS, UNPRICED_BUCKETS, TableContract
 
 Metadata = dict[str, Any]
@@ -139,6 +141,27 @@ def _rebuilding(days: Sequence[RefreshedDay]) -> Metadata:
     }
 
 
+def stale_state(behind: Sequence[StaleTable], takes: Estimate) -> Metadata:
+    """What is behind, table by table, and about how long all of it takes."""
+    return {
+        "takes": str(takes),
+        "behind": _table(
+            {
+                "table": each.table,
+                "stale_days": len(each.days),
+                "which": ", ".join(_span(*span) for span in ranges(each.days)),
+                "made_anew": each.rebuilt,
+                "source_rows": each.source_rows,
+            }
+            for each in behind
+        ),
+    }
+
+
+def _span(first: str, last: str) -> str:
+    return first if first == last else f"{first} to {last}"
+
+
 def charged_state(statement: pl.DataFrame) -> Metadata:
     """What each team is charged, by month; money as text, since a table's cells are floats otherwise."""
     rows = by_team(statement).sort("usage_month", "team", "cost_centre", "currency")
@@ -206,16 +229,18 @@ def _lines(rows: Sequence[Line]) -> dg.TableMetadataValue | str:
 
 
 def check_result(
-    finding: Finding, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    finding: Finding,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    more: Metadata | None = None,
 ) -> dg.AssetCheckResult:
-    """A finding as an asset check: its sentence, its figures."""
+    """A finding as an asset check: its sentence, its figures, and what else is to be shown."""
     return dg.AssetCheckResult(
         check_name=finding.invariant,
         passed=finding.holds,
         severity=severity,
         # Shown as Markdown, where an empty line begins a paragraph.
         description=finding.sentence.replace("\n", "\n\n"),
-        metadata=dict(finding.figures),
+        metadata={**finding.figures, **(more or {})},
     )
 
 

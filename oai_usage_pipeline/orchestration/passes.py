@@ -16,13 +16,15 @@ from oai_usage_pipeline.capture.beginning import refuse_lost_table
 from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
+from oai_usage_pipeline.orchestration.days import live_days, range_tags
 from oai_usage_pipeline.orchestration.instance import storage_fault
 from oai_usage_pipeline.orchestration.jobs import CHARGEBACK, LIVE, REFERENCE, REFRESH
 from oai_usage_pipeline.orchestration.memory import give_back
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.orchestration.sensors import all_stale_days, all_stale_months
+from oai_usage_pipeline.orchestration.stale_ranges import stale_ranges
 from oai_usage_pipeline.reference.landing import is_reference_behind
+from oai_usage_pipeline.refresh.chain import DAILY
 from oai_usage_pipeline.tables import OPENAI_EVENTS
 
 
@@ -114,8 +116,7 @@ class _Work:
     def refresh_stale(self) -> None:
         """Days that are behind, then months; one that fails doesn't keep the others from being done."""
         failures = []
-        days = ranges(all_stale_days(self.pipeline.lake()))
-        for first, last in days:
+        for first, last in stale_ranges(self.pipeline.lake(), DAILY):
             failures += self._tried(REFRESH, first, last)
         for month in sorted(all_stale_months(self.pipeline.lake())):
             failures += self._tried(CHARGEBACK, month, month)

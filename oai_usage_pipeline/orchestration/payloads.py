@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from oai_usage_pipeline.orchestration.queue import BACKGROUND
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.privacy.retention import first_day_kept, purge, texts_by_day
 from oai_usage_pipeline.settings import Settings
@@ -31,6 +32,7 @@ def take_texts_out(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
 @dg.job(
     name="purge_payloads",
     description="Take the texts out of days older than OAI_USAGE_PAYLOAD_RETENTION_DAYS; numbers stay.",
+    tags=BACKGROUND,
 )
 def purge_payloads_job() -> None:
     """One step."""

@@ -7,6 +7,7 @@ Belongs here: the configuration that a person fills in at the launchpad. What a 
 import dagster as dg
 from pydantic import Field
 
+from oai_usage_pipeline.orchestration.queue import BACKGROUND
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.refresh.replay import replay
 
@@ -41,7 +42,11 @@ def replay_rejected(context: dg.OpExecutionContext, config: ReplayConfig, pipeli
     )
 
 
-@dg.job(name="replay", description="Derive rejected events anew from bronze, by reason and range of days.")
+@dg.job(
+    name="replay",
+    description="Derive rejected events anew from bronze, by reason and range of days.",
+    tags=BACKGROUND,
+)
 def replay_job() -> None:
     """One step."""
     replay_rejected()

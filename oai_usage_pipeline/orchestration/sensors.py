@@ -16,7 +16,13 @@ from oai_usage_pipeline.capture.backlog import backlog
 from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.assets import event_hub
-from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
+from oai_usage_pipeline.orchestration.backfills import (
+    BACKFILL_RUNS,
+    asset_graph,
+    days_left_alone,
+    launch_if_many,
+)
+from oai_usage_pipeline.orchestration.days import live_days, range_tags
 from oai_usage_pipeline.orchestration.health_asset import health_sensor
 from oai_usage_pipeline.orchestration.jobs import (
     CHARGEBACK,
@@ -31,12 +37,12 @@ from oai_usage_pipeline.orchestration.jobs import (
 from oai_usage_pipeline.orchestration.liveness import is_at_work
 from oai_usage_pipeline.orchestration.metadata import hub_state
 from oai_usage_pipeline.orchestration.resources import Pipeline
+from oai_usage_pipeline.orchestration.stale_ranges import RETRY_SECONDS, Ranges, seconds_to_wait, stale_ranges
 from oai_usage_pipeline.reference.landing import is_reference_behind
 from oai_usage_pipeline.refresh.chain import DAILY, MONTHLY
 from oai_usage_pipeline.refresh.day import stale_days
 from oai_usage_pipeline.refresh.derivation import Derivation
 
-RETRY_SECONDS = 20.0
 RANGES_AT_ONCE = 10
 
 
@@ -82,15 +88,26 @@ def backlog_sensor(
 def stale_days_sensor(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Ranges of stale days, a run for each; live days are left to a live pass under way."""
+    """Ranges of stale days, a run for each, or a backfill if they are many.
 
-    def days() -> list[tuple[str, str]]:
-        stale = all_stale_days(pipeline.lake())
-        return ranges(
-            stale - set(live_days(datetime.now(UTC))) if is_at_work(context.instance, LIVE) else stale
-        )
+    Live days are left to a live pass under way, and days of backfills to these: to one under way, and for a
+    while to one that somebody has cancelled.
+    """
+    # Whoever killed a run of a backfill must not hold up the next one for ever.
+    is_at_work(context.instance, BACKFILL_RUNS)
+    graph = context.repository_def.asset_graph if context.repository_def else asset_graph()
 
-    yield from _requests(context, REFRESH, days, "Every day of silver, gold and cost is up to date.")
+    def days() -> Ranges:
+        others = days_left_alone(context.instance, graph)
+        if is_at_work(context.instance, LIVE):
+            others |= set(live_days(datetime.now(UTC)))
+        lake = pipeline.lake()
+        found = stale_ranges(lake, DAILY, others)
+        return found if launch_if_many(lake, context.instance, graph, found) is None else []
+
+    yield from _requests(
+        context, REFRESH, days, "No day of silver, gold and cost is behind, or else it is left to a backfill."
+    )
 
 
 @dg.sensor(
@@ -105,7 +122,7 @@ def stale_months_sensor(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """A run for each stale month, after the days that it is made of."""
 
-    def months() -> list[tuple[str, str]]:
+    def months() -> Ranges:
         return [(month, month) for month in sorted(all_stale_months(pipeline.lake()))]
 
     yield from _requests(context, CHARGEBACK, months, "Every month of chargeback is up to date.")
@@ -148,31 +165,44 @@ def _stale(lake: Lake, derivations: Iterable[Derivation[Any]]) -> set[str]:
 def _requests(
     context: dg.SensorEvaluationContext,
     job_name: str,
-    behind: Callable[[], list[tuple[str, str]]],
+    behind: Callable[[], Ranges],
     otherwise: str,
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """A run of the job for each range of partitions that is behind, or why there is none."""
-    reason = _reason_to_wait(context.instance, job_name)
+    instance = context.instance
+    if is_at_work(instance, job_name):
+        yield dg.SkipReason(_under_way(job_name))
+        return
     try:
-        found = behind() if reason is None else []
+        found = behind()
     except PipelineError as error:
-        found, reason = [], str(error)
-    for first, last in found[:RANGES_AT_ONCE]:
+        yield dg.SkipReason(str(error))
+        return
+    waits = {each: seconds_to_wait(instance, job_name, *each) for each in found}
+    for first, last in [each for each, wait in waits.items() if not wait][:RANGES_AT_ONCE]:
         yield dg.RunRequest(tags=range_tags(first, last))
-    if not found:
-        yield dg.SkipReason(reason or otherwise)
+    if all(waits.values()):
+        tries = [
+            f"{first} to {last} failed; the next try is in {wait:.0f} s."
+            for (first, last), wait in waits.items()
+        ]
+        yield dg.SkipReason("\n".join(tries) or otherwise)
 
 
 def _reason_to_wait(instance: dg.DagsterInstance, job_name: str) -> str | None:
     """Why not to ask for a run now: one is at work, or the last one failed a moment ago."""
     if is_at_work(instance, job_name):
-        return f"A {job_name} run is under way."
+        return _under_way(job_name)
     ended = instance.get_run_records(dg.RunsFilter(job_name=job_name), limit=1)
     if ended and ended[0].dagster_run.status is dg.DagsterRunStatus.FAILURE:
         wait = RETRY_SECONDS - (time.time() - ended[0].update_timestamp.timestamp())
         if wait > 0:
             return f"The last {job_name} run failed; the next try is in {wait:.0f} s."
     return None
+
+
+def _under_way(job_name: str) -> str:
+    return f"A {job_name} run is under way."
 
 
 SENSORS = [backlog_sensor, stale_days_sensor, stale_months_sensor, reference_sensor, health_sensor]

@@ -21,7 +21,10 @@ WORKSPACE = str(REPOSITORY / "workspace.yaml")
 
 
 class DagsterProcesses:
-    """A daemon and a webserver with this process's environment; leaving ends them and all they started."""
+    """A webserver and, once it is started, a daemon, with this process's environment.
+
+    Leaving ends them and all they started.
+    """
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -32,7 +35,6 @@ class DagsterProcesses:
 
     def __enter__(self) -> Self:
         self.start_webserver()
-        self.start_daemon()
         return self
 
     def __exit__(

@@ -77,6 +77,7 @@ def test_killed_daemon_code_server_and_webserver_and_cancelled_backfills_leave_t
     lake.run()
     days = sorted(lake.pipeline.lake().existing(TOKEN_USAGE_HOURLY).days())
     with DagsterProcesses(tmp_path) as dagster:
+        dagster.start_daemon()
         outliving = launched(dagster, days)
         lake.send(100)
         wait_for_a_run_at_work()

@@ -116,6 +116,7 @@ def test_live_passes_and_backfills_outlive_a_crash_of_postgres_and_no_run_is_kep
         monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
         lake.send(100)
         with DagsterProcesses(tmp_path) as dagster:
+            dagster.start_daemon()
             wait_until(lambda: calls_in_gold(lake) == 100, "gold of 100 calls")
             backfill = launched(dagster, sorted(lake.pipeline.lake().existing(TOKEN_USAGE_HOURLY).days()))
             lake.send(50)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.orchestration import liveness, sensors
@@ -134,6 +135,22 @@ def test_a_run_at_work_gives_signs_of_life(
     [run] = instance.get_runs()
     lines = [record.user_message for record in instance.all_logs(run.run_id)]
     assert any(line.startswith("At work for") for line in lines)
+
+
+def test_a_cancelled_run_whose_interrupt_was_lost_is_interrupted_again(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "SIGN_SECONDS", 1.0)
+
+    @dg.asset
+    def working(context: dg.AssetExecutionContext) -> None:
+        with signs_of_life(context):
+            instance.report_run_canceling(context.run)
+            threading.Event().wait(30)
+
+    with pytest.raises(DagsterExecutionInterruptedError):
+        dg.materialize([working], instance=instance)
+    assert [each.status for each in instance.get_runs()] == [dg.DagsterRunStatus.CANCELED]
 
 
 def test_a_hub_that_is_gone_is_a_reason_to_skip_not_an_error(
