@@ -15,6 +15,7 @@ from typing import Self
 
 import psutil
 
+from oai_usage_pipeline.orchestration.instance import dagster_instance
 from oai_usage_pipeline_tests.orchestration.dagster_server import REPOSITORY, DagsterServer, free_port
 
 WORKSPACE = str(REPOSITORY / "workspace.yaml")
@@ -34,7 +35,9 @@ class DagsterProcesses:
         self.server = DagsterServer(self._port)
 
     def __enter__(self) -> Self:
-        self.start_webserver()
+        # The first to open a storage makes its tables; two at once fail.
+        with dagster_instance():
+            self.start_webserver()
         return self
 
     def __exit__(
