@@ -1,10 +1,11 @@
-"""A day made anew from its bronze rows, and what its events take to derive alone.
+"""Days made anew from their bronze rows, and what their events take to derive alone.
 
-Belongs here: both sides, and the cores that they are given. The day is of generated traffic of all kinds.
+Belongs here: both sides, and the cores that they are given. The days are of generated traffic of all kinds.
 """
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from benchmarks.derive_loop import START, generated_bronze
@@ -17,30 +18,32 @@ from oai_usage_pipeline.refresh.silver import CHUNK_ROWS
 from oai_usage_pipeline.tables import OPENAI_EVENTS
 from oai_usage_pipeline.usage.derive import derive
 
-DAY = START.date().isoformat()
+DAYS = [(START + timedelta(days=number)).date().isoformat() for number in range(2)]
 
 
 def fill(lake: str, events: int) -> dict[str, float]:
-    """A day of bronze, with its prices, from which nothing has followed yet."""
+    """Days of bronze with `events` each, and their prices, from which nothing has followed yet."""
     land_reference(Lake(lake), Path(lake) / "no files of anybody's own")
-    for rows in generated_bronze(events).iter_slices(CHUNK_ROWS):
-        Lake(lake).table(OPENAI_EVENTS).append(rows, {})
-    return {"events": events}
+    for number in range(len(DAYS)):
+        for rows in generated_bronze(events, number).iter_slices(CHUNK_ROWS):
+            Lake(lake).table(OPENAI_EVENTS).append(rows, {})
+    return {"events": events * len(DAYS)}
 
 
-def backfill(lake: str, cores: int) -> dict[str, float]:
-    """Make silver, gold and cost of the day anew, on so many cores; seconds and processor seconds."""
+def backfill(lake: str, days: list[str], cores: int) -> dict[str, float]:
+    """Make silver, gold and cost of the days anew, on so many cores; seconds and processor seconds."""
     _hold_to(cores)
     started, processor = time.perf_counter(), time.process_time()
     for derivation in DAILY:
-        refresh_days(Lake(lake), derivation, [DAY], anew=True)
+        refresh_days(Lake(lake), derivation, days, anew=True)
     return {"seconds": time.perf_counter() - started, "processor": time.process_time() - processor}
 
 
 def derive_alone(lake: str) -> dict[str, float]:
-    """Derive the day's rows from memory and keep nothing, on one core; processor seconds."""
+    """Derive the days' rows from memory and keep nothing, on one core; processor seconds."""
     _hold_to(1)
-    chunks = list(day_of(Lake(lake).existing(OPENAI_EVENTS), DAY).collect().iter_slices(CHUNK_ROWS))
+    bronze = Lake(lake).existing(OPENAI_EVENTS)
+    chunks = [chunk for day in DAYS for chunk in day_of(bronze, day).collect().iter_slices(CHUNK_ROWS)]
     processor = time.process_time()
     for chunk in chunks:
         derive(chunk)

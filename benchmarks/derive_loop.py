@@ -7,7 +7,7 @@ neither judges nor flags what it finds.
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import polars as pl
@@ -54,14 +54,14 @@ def compare(events: int, rounds: int) -> dict[str, float]:
     return result
 
 
-def generated_bronze(events: int) -> pl.DataFrame:
-    """Bronze rows of generated traffic of all kinds, accepted a millisecond apart from START on."""
-    fingerprint = KeyFingerprint(b"benchmark")
+def generated_bronze(events: int, day: int = 0) -> pl.DataFrame:
+    """Bronze rows of generated traffic of all kinds, a millisecond apart, so many days after START."""
+    fingerprint, start = KeyFingerprint(b"benchmark"), START + timedelta(days=day)
     hub = Hub("namespace/hub", START.isoformat(), ("0",))
-    enqueued_ms = int(START.timestamp() * 1000)
+    enqueued_ms = int(start.timestamp() * 1000)
     rows = [
         land("0", HubEvent(n, str(n), enqueued_ms + n, event.body), fingerprint)
-        for n, event in enumerate(generate(1, START, events))
+        for n, event in enumerate(generate(day + 1, start, events), day * events)
     ]
     return bronze_frame(hub, rows)
 

@@ -17,8 +17,8 @@ DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DATE.isoformat(), timezone=
 # This month, which is still open, is a partition from its first day on.
 MONTHS = dg.MonthlyPartitionsDefinition(start_date=FIRST_DATE.isoformat(), timezone="UTC", end_offset=1)
 
-LONGEST_RANGE_DAYS = 31
-"""Days in one run at most, so that a long backfill shows progress and can be cancelled."""
+LONGEST_RANGE_DAYS = 14
+"""Days in one run at most: a longer backfill is several runs, two at once, which use both of two cores."""
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:

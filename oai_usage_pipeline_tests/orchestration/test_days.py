@@ -30,10 +30,9 @@ def test_no_days_are_no_ranges() -> None:
 
 
 def test_a_long_range_is_split() -> None:
-    days = [f"2026-01-{day:02}" for day in range(1, 32)] + [f"2026-02-{day:02}" for day in range(1, 20)]
-    found = ranges(days)
-    assert found == [("2026-01-01", "2026-01-31"), ("2026-02-01", "2026-02-19")]
-    assert LONGEST_RANGE_DAYS == 31
+    days = [f"2026-01-{day:02}" for day in range(20, 32)] + [f"2026-02-{day:02}" for day in range(1, 6)]
+    assert ranges(days) == [("2026-01-20", "2026-02-02"), ("2026-02-03", "2026-02-05")]
+    assert LONGEST_RANGE_DAYS == 14
 
 
 def test_today_and_tomorrow_are_partitions_so_that_clocks_may_run_ahead() -> None:
