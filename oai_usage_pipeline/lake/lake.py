@@ -33,8 +33,9 @@ class Lake:
 
     def grown(self, contract: TableContract) -> LakeTable:
         """Open an existing table, with the columns that its contract gained; raises NoTable without one."""
-        self.existing(contract)
-        return self.table(contract)
+        table = self.existing(contract)
+        table.grow()
+        return table
 
     def uri(self, contract: TableContract) -> str:
         """Where a table lies."""

@@ -40,6 +40,8 @@ class LakeTable(Inspection, Upkeep):
         self._storage_options = delta_options(uri, storage_options)
         self._reading_options = polars_options(uri, storage_options)
         self._handle = self._open(create=create)
+        if create:
+            self.grow()
 
     @explained
     def _open(self, *, create: bool) -> DeltaTable:
@@ -56,10 +58,13 @@ class LakeTable(Inspection, Upkeep):
             self._refuse_broken_log(error)
             raise
         refuse_forgotten_positions(handle, self.contract)
-        if create:
-            self._add_new_columns(handle)
-            self._add_lacking_properties(handle)
         return handle
+
+    @explained
+    def grow(self) -> None:
+        """Gain the columns that the contract has gained, and the properties that the table lacks."""
+        self._add_new_columns(self._handle)
+        self._add_lacking_properties(self._handle)
 
     def _refuse_broken_log(self, error: DeltaError) -> None:
         """delta-rs says what it can't read, but not in which file."""

@@ -48,9 +48,10 @@ def refresh_days(
     table can't be used, or other writers keep getting ahead). Before there is a source, nothing follows and
     nothing is made. Raises LakeDamaged, before anything is changed, when the source was lost.
     """
-    if source_of(lake, derivation) is None:
+    source = source_of(lake, derivation)
+    if source is None:
         return [RefreshedDay(day, "unchanged", 0) for day in days]
-    source = lake.grown(derivation.source)
+    source.grow()
     reference = derivation.reference(lake, source)
     marks = Watermarks(source, derivation.day_column, lake.table(derivation.target), reference)
     refreshed: list[RefreshedDay] = []
