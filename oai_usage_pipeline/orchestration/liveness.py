@@ -41,7 +41,7 @@ Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecut
 
 @contextmanager
 def signs_of_life(context: Context) -> Iterator[None]:
-    """While this lasts, the run's event log gets a line every 10 s, and a cancelled run is interrupted.
+    """While this lasts, the run's event log gets an event every 10 s, and a cancelled run is interrupted.
 
     Dagster interrupts a cancelled run once. Python loses an interrupt that comes in a callback of its garbage
     collector, and the run would go on.
@@ -51,9 +51,11 @@ def signs_of_life(context: Context) -> Iterator[None]:
     def give_signs() -> None:
         started = time.monotonic()
         while not done.wait(SIGN_SECONDS):
-            # A storage that is away takes the next sign, or a later one; Dagster says so on stderr.
+            # A storage that is away takes the next sign, or a later one.
             with suppress(Exception):
-                context.log.debug(f"{SIGN} %.0f s", time.monotonic() - started)
+                # An event, for lines of the log go by `python_log_level` in dagster.yaml.
+                sign = f"{SIGN} {time.monotonic() - started:.0f} s"
+                context.instance.report_engine_event(sign, context.run)
                 if _is_cancelled(context):
                     os.kill(os.getpid(), signal.SIGINT)
 
@@ -99,4 +101,4 @@ def _silence(instance: dg.DagsterInstance, run: dg.DagsterRun, now: float) -> fl
 
 
 def _has_given_signs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    return any(entry.user_message.startswith(SIGN) for entry in instance.all_logs(run.run_id))
+    return any(entry.message.startswith(SIGN) for entry in instance.all_logs(run.run_id))

@@ -1,7 +1,6 @@
 """A run that starts slowly isn't taken for dead; one that was killed while it started is, as soon as any."""
 
 import json
-import logging
 import os
 import socket
 import subprocess
@@ -15,10 +14,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
-from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from oai_usage_pipeline.orchestration import liveness
+from oai_usage_pipeline.orchestration.instance import dagster_instance
 from oai_usage_pipeline.orchestration.liveness import (
     SIGN,
     SILENT_SECONDS,
@@ -77,15 +76,8 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
 
 
 def give_sign(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """As a run logs it."""
-    entry = EventLogEntry(  # type: ignore[no-untyped-call]  # Dagster's own
-        error_info=None,
-        level=logging.DEBUG,
-        user_message=f"{SIGN} 10 s",
-        run_id=run.run_id,
-        timestamp=time.time(),
-    )
-    instance.handle_new_event(entry)
+    """As a run does."""
+    instance.report_engine_event(f"{SIGN} 10 s", run)
 
 
 def test_a_run_that_has_not_come_to_its_work_has_longer(instance: dg.DagsterInstance) -> None:
@@ -164,25 +156,52 @@ def test_a_run_of_a_command_tells_its_process(instance: dg.DagsterInstance) -> N
     assert dg.materialize([working], instance=instance).success
 
 
-def test_signs_go_on_when_the_storage_was_away_for_a_while(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def signs(context: dg.AssetExecutionContext) -> int:
+    logged = context.instance.all_logs(context.run.run_id)
+    return sum(entry.message.startswith(SIGN) for entry in logged)
+
+
+def test_a_run_at_work_gives_signs_of_life_with_the_file_that_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setattr(liveness, "SIGN_SECONDS", 0.05)
 
-    def signs(context: dg.AssetExecutionContext) -> int:
-        logged = context.instance.all_logs(context.run.run_id)
-        return sum(entry.user_message.startswith(SIGN) for entry in logged)
+    @dg.asset
+    def working(context: dg.AssetExecutionContext) -> None:
+        with signs_of_life(context):
+            wait_until(lambda: signs(context) > 0, "a sign")
+        # From then on silence means that it is over.
+        assert not is_at_work(context.instance, context.job_name, now=time.time() + SILENT_SECONDS + 5)
+
+    with dagster_instance() as furnished:
+        assert dg.materialize([working], instance=furnished).success
+
+
+def test_signs_go_on_when_the_storage_was_away_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "SIGN_SECONDS", 0.05)
 
     @dg.asset
     def working(context: dg.AssetExecutionContext) -> None:
         [database] = tmp_path.rglob(f"{context.run.run_id}.db")
+        failures: list[Exception] = []
+        report = context.instance.report_engine_event
+
+        def tried(message: str, run: dg.DagsterRun) -> None:
+            try:
+                report(message, run)
+            except Exception as error:
+                failures.append(error)
+                raise
+
+        monkeypatch.setattr(context.instance, "report_engine_event", tried)
         with signs_of_life(context):
             wait_until(lambda: signs(context) > 0, "a sign")
             away = database.rename(tmp_path / "away")
             database.write_text("This is no database, and for a while there is no other one. " * 100)
-            failures = "Exception while writing logger call"
-            for number in ("first", "second"):
-                wait_until(lambda: failures in capfd.readouterr().err, f"the {number} sign that failed")
+            wait_until(lambda: len(failures) > 1, "the second sign that failed")
             away.rename(database)
             before = signs(context)
             wait_until(lambda: signs(context) > before, "a later sign")

@@ -113,30 +113,6 @@ def test_a_run_that_waits_in_the_queue_is_not_taken_for_dead(instance: dg.Dagste
     assert is_at_work(instance, "live", now=time.time() + 10 * SILENT_SECONDS)
 
 
-def test_a_run_at_work_gives_signs_of_life(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(liveness, "SIGN_SECONDS", 0.01)
-    said = threading.Event()
-
-    @dg.asset
-    def working(context: dg.AssetExecutionContext) -> None:
-        debug = context.log.debug
-
-        def say(*line: object) -> None:
-            debug(*line)
-            said.set()
-
-        monkeypatch.setattr(context.log, "debug", say)
-        with signs_of_life(context):
-            assert said.wait(30)
-
-    assert dg.materialize([working], instance=instance).success
-    [run] = instance.get_runs()
-    lines = [record.user_message for record in instance.all_logs(run.run_id)]
-    assert any(line.startswith("At work for") for line in lines)
-
-
 def test_a_cancelled_run_whose_interrupt_was_lost_is_interrupted_again(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
