@@ -4,7 +4,7 @@ Belongs here: each promise as one function from the lake to a finding in a sente
 `oai-usage verify` and the Dagster asset checks both show these findings.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -15,11 +15,10 @@ from oai_usage_pipeline.audit.findings import Finding, Invariant, difference, fi
 from oai_usage_pipeline.audit.holes import holes_of
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.refresh.chain import DERIVATIONS
-from oai_usage_pipeline.refresh.day import stale_days
 from oai_usage_pipeline.refresh.gold import gold_of
 from oai_usage_pipeline.refresh.incomplete import IncompleteHours
 from oai_usage_pipeline.refresh.silver import CHUNK_ROWS
+from oai_usage_pipeline.refresh.stale import StaleTable, stale_tables
 from oai_usage_pipeline.tables import (
     EVENT_KEY,
     OPENAI_EVENTS,
@@ -114,16 +113,16 @@ def no_key_in_clear(lake: Lake) -> Finding:
 
 def days_are_current(lake: Lake) -> Finding:
     """Silver, gold, cost and chargeback have followed their sources."""
-    return days_behind(lake, timedelta(0))
+    return days_behind(stale_tables(lake), timedelta(0))
 
 
-def days_behind(lake: Lake, grace: timedelta) -> Finding:
-    """The same, where a day may be behind for some time: a pass under way is no fault."""
+def days_behind(stale: Iterable[StaleTable], grace: timedelta) -> Finding:
+    """The same of what is stale, where a day may be behind for some time: a pass under way is no fault."""
     latest = datetime.now(UTC) - grace
     wrong = [
-        f"{derivation.target.name} of {each.day} is behind by {each.new_rows} rows"
-        for derivation in DERIVATIONS
-        for each in stale_days(lake, derivation)
+        f"{table.table} of {each.day} is behind by {each.new_rows} rows"
+        for table in stale
+        for each in table.changes
         if each.behind_since <= latest
     ]
     return finding(

@@ -13,6 +13,7 @@ from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from oai_usage_pipeline.errors import LakeDamaged, NoTable
+from oai_usage_pipeline.lake.change_counts import change_counts
 from oai_usage_pipeline.lake.failures import explained, explaining, sentence
 from oai_usage_pipeline.lake.files import set_aside
 from oai_usage_pipeline.lake.inspection import Inspection
@@ -241,23 +242,12 @@ class LakeTable(Inspection, Upkeep):
 
     @explained
     def change_counts(self, since: int, until: int, column: str) -> pl.DataFrame:
-        """How many rows the versions `since` < v <= `until` changed, by value of a column.
+        """How many rows the versions `since` < v <= `until` changed, by value of a column: CHANGE_COUNTS.
 
-        Columns: `day` (the value as text), `version`, `kind` ('insert' or 'delete'), `committed_ms`
-        (milliseconds since 1970), `len`. Raises HistoryGone when it can no longer be told.
+        Raises HistoryGone when it can no longer be told.
         """
         columns = [column, "_change_type", "_commit_version", "_commit_timestamp"]
-        changed = pl.DataFrame(self._changes(since, until, columns=columns))
-        return (
-            changed.group_by(
-                pl.col(column).cast(pl.String).alias("day"),
-                pl.col("_commit_version").cast(pl.Int64).alias("version"),
-                pl.col("_change_type").alias("kind"),
-                pl.col("_commit_timestamp").dt.timestamp("ms").alias("committed_ms"),
-            )
-            .len()
-            .cast({"len": pl.Int64})
-        )
+        return change_counts(iter(self._changes(since, until, columns=columns)), column)
 
     @explained
     def removed(self, version: int, where: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

@@ -170,11 +170,10 @@ def deployments_are_named(pipeline: Pipeline) -> dg.AssetCheckResult:
 )
 def every_day_is_current(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> dg.AssetCheckResult:
     """Where not: which days of which table, how many rows, and about how long it takes."""
-    lake = pipeline.lake()
-    finding = invariants.days_behind(lake, GRACE)
+    behind = stale_tables(pipeline.lake())
+    finding = invariants.days_behind(behind, GRACE)
     if finding.holds:
         return check_result(finding)
-    behind = stale_tables(lake)
     days = {day for each in behind for day in each.days}
     return check_result(
         finding, more=stale_state(behind, estimate(context.instance, behind, len(ranges(days))))

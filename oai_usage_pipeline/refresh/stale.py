@@ -13,20 +13,26 @@ from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.refresh.chain import DERIVATIONS
 from oai_usage_pipeline.refresh.day import stale_days
 from oai_usage_pipeline.refresh.derivation import Derivation
+from oai_usage_pipeline.refresh.watermark import DayChanges
 
 
 @dataclass(frozen=True)
 class StaleTable:
-    """A derived table that is behind: its stale days (ISO dates, of months the first), oldest first.
+    """A derived table that is behind, and what its stale days went through, oldest first.
 
     `rebuilt` of them have to be made anew, the others only miss new rows. `source_rows` of the table that it
     follows will be read for that; those of tables which follow from it in turn are not foreseen.
     """
 
     table: str
-    days: tuple[str, ...]
+    changes: tuple[DayChanges, ...]
     rebuilt: int
     source_rows: int
+
+    @property
+    def days(self) -> tuple[str, ...]:
+        """The stale days (ISO dates, of months the first)."""
+        return tuple(each.day for each in self.changes)
 
 
 def stale_tables(
@@ -51,7 +57,7 @@ def _stale(lake: Lake, derivation: Derivation[Any], first: str, last: str) -> St
     )
     return StaleTable(
         table=derivation.target.name,
-        days=tuple(each.day for each in behind),
+        changes=tuple(behind),
         rebuilt=sum(each.must_rebuild for each in behind),
         source_rows=sum(rows),
     )

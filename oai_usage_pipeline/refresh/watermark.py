@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from oai_usage_pipeline.errors import HistoryGone
+from oai_usage_pipeline.lake.change_counts import CHANGE_COUNTS
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.refresh.derivation import EVERY_DAY, Reference
 
@@ -117,7 +118,7 @@ class Watermarks:
     def _with_other_reference(self, target: LakeTable) -> pl.DataFrame:
         """Days whose reference data are no longer those that they were made with."""
         if self._has_todays_reference(target, EVERY_DAY):
-            return pl.DataFrame(schema=CHANGES)
+            return pl.DataFrame(schema=CHANGE_COUNTS)
         days = target.days() | self.reference.days()
         return self._replaced({day: 0 for day in days if not self._has_todays_reference(target, day)})
 
@@ -135,13 +136,13 @@ class Watermarks:
 
     def _changed(self, since: int) -> pl.DataFrame:
         if since >= self.source.version:
-            return pl.DataFrame(schema=CHANGES)
+            return pl.DataFrame(schema=CHANGE_COUNTS)
         return self.source.change_counts(since, self.source.version, self.day_column)
 
     def _replaced(self, counts: Mapping[str, int]) -> pl.DataFrame:
         """Days that can only be rebuilt, as if all their rows had just been replaced."""
         rows = [(day, self.source.version, "replace", 0, count) for day, count in counts.items()]
-        return pl.DataFrame(rows, schema=CHANGES, orient="row")
+        return pl.DataFrame(rows, schema=CHANGE_COUNTS, orient="row")
 
     def _rows_by_day(self, target: LakeTable) -> dict[str, int]:
         """Rows of the source by day, with 0 for days that only the target has or must have."""
@@ -156,12 +157,3 @@ class Watermarks:
 MIXED = -1
 """In place of everyone's digest: some days were made with other reference data than others. No digest is
 negative, and 0 is that of nothing."""
-
-CHANGES = {
-    "day": pl.String(),
-    "version": pl.Int64(),
-    "kind": pl.String(),
-    "committed_ms": pl.Int64(),
-    "len": pl.Int64(),
-}
-"""What `LakeTable.change_counts` tells, and `replace` as a third kind."""
