@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from oai_usage_pipeline.audit.health import Health, health
+from oai_usage_pipeline.audit import health as health_module
+from oai_usage_pipeline.audit.health import NOT_ASKED, Health, health
 from oai_usage_pipeline.audit.partition_health import PartitionHealth
 from oai_usage_pipeline.audit.table_health import TableHealth
 from oai_usage_pipeline.capture.run import CaptureRun
@@ -17,6 +19,7 @@ from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.maintenance.compaction import compact
 from oai_usage_pipeline.tables import OPENAI_EVENTS, TABLES, TOKEN_USAGE_HOURLY, USAGE_EVENTS
 from oai_usage_pipeline_tests.capture.list_source import CREATED_AT, FIRST_ENQUEUED_MS, ListSource, event
+from oai_usage_pipeline_tests.faults.azurite import lake_at
 from oai_usage_pipeline_tests.landed import FINGERPRINT, Landing
 from oai_usage_pipeline_tests.refresh.test_day import refresh_all
 
@@ -173,6 +176,18 @@ def test_what_fails_is_a_problem_and_hides_nothing_else(landing: Landing) -> Non
     assert len(found.partitions) == 2
     assert all("token_usage_hourly: the log of the table" in each for each in found.faults)
     assert set(found.faults) <= set(found.problems)
+
+
+def test_a_lake_that_is_away_is_asked_once_and_the_rest_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_module, "WAITED_SECONDS", 0)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # Nobody listens there.
+        lake = lake_at(taken.getsockname()[1], "az://lake/away", retry_timeout="0s")
+        found = health(ListSource({"0": [event(0)]}), lake, FIRST, HISTORY_DAYS)
+    assert (found.partitions, found.tables) == ([], [])
+    [away, rest] = found.problems
+    assert away.startswith("openai_events: the table at az://lake/away/openai_events can't be used")
+    assert rest == NOT_ASKED
 
 
 def test_old_files_of_closed_months_are_no_problem() -> None:
