@@ -25,7 +25,7 @@ from dagster._daemon.controller import get_daemon_statuses
 
 from oai_usage_pipeline.errors import PipelineError
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.orchestration.days import days_of, ranges
+from oai_usage_pipeline.orchestration.days import ranges
 from oai_usage_pipeline.orchestration.pace import Estimate, estimate
 from oai_usage_pipeline.orchestration.queue import LAST
 from oai_usage_pipeline.orchestration.stale_ranges import wait_after
@@ -155,17 +155,24 @@ def days_left_alone(instance: dg.DagsterInstance, graph: Graph) -> set[str]:
     return set().union(*days_under_way(instance, graph).values(), *(_days(each, graph) for each in cancelled))
 
 
-def launch_if_many(
-    lake: Lake, instance: dg.DagsterInstance, graph: Graph, stale: Sequence[tuple[str, str]]
-) -> str | None:
-    """Launch a backfill where these ranges have many days; returns its id, None where they don't.
+def launch_for_many(
+    lake: Lake, instance: dg.DagsterInstance, graph: Graph, groups: Iterable[Sequence[str]]
+) -> None:
+    """Launch a backfill for each group of many days (`is_many`), or none yet.
 
-    Only one such is under way at a time. After failures, the pauses are those of runs.
+    They wait for those under way, so that days which become stale one after another don't get one each; after
+    failures, the pauses are those of runs.
     """
-    days = days_of(stale)
-    if len(days) <= MANY_DAYS or days_under_way(instance, graph) or _is_pausing(instance):
-        return None
-    return launch(instance, graph, plan(lake, instance, min(days), max(days), only=days), by="sensor")
+    many = [days for days in groups if is_many(days)]
+    if not many or days_under_way(instance, graph) or _is_pausing(instance):
+        return
+    for days in many:
+        launch(instance, graph, plan(lake, instance, min(days), max(days), only=days), by="sensor")
+
+
+def is_many(days: Sequence[str]) -> bool:
+    """Whether days are for a backfill, and never for runs that a sensor asks for."""
+    return len(days) > MANY_DAYS
 
 
 def _is_pausing(instance: dg.DagsterInstance) -> bool:

@@ -41,12 +41,3 @@ def ranges(days: Iterable[str]) -> list[tuple[str, str]]:
         else:
             found.append((day, day))
     return [(first.isoformat(), last.isoformat()) for first, last in found]
-
-
-def days_of(spans: Iterable[tuple[str, str]]) -> set[str]:
-    """The days of ranges, both ends inclusive."""
-    return {
-        (date.fromisoformat(first) + timedelta(days=number)).isoformat()
-        for first, last in spans
-        for number in range((date.fromisoformat(last) - date.fromisoformat(first)).days + 1)
-    }

@@ -20,9 +20,10 @@ from oai_usage_pipeline.orchestration.backfills import (
     BACKFILL_RUNS,
     asset_graph,
     days_left_alone,
-    launch_if_many,
+    is_many,
+    launch_for_many,
 )
-from oai_usage_pipeline.orchestration.days import live_days, range_tags
+from oai_usage_pipeline.orchestration.days import live_days, range_tags, ranges
 from oai_usage_pipeline.orchestration.health_asset import health_sensor
 from oai_usage_pipeline.orchestration.jobs import (
     CHARGEBACK,
@@ -37,7 +38,7 @@ from oai_usage_pipeline.orchestration.jobs import (
 from oai_usage_pipeline.orchestration.liveness import is_at_work
 from oai_usage_pipeline.orchestration.metadata import hub_state
 from oai_usage_pipeline.orchestration.resources import Pipeline
-from oai_usage_pipeline.orchestration.stale_ranges import RETRY_SECONDS, Ranges, seconds_to_wait, stale_ranges
+from oai_usage_pipeline.orchestration.stale_ranges import RETRY_SECONDS, Ranges, seconds_to_wait, stale_groups
 from oai_usage_pipeline.reference.landing import is_reference_behind
 from oai_usage_pipeline.refresh.chain import DAILY, MONTHLY
 from oai_usage_pipeline.refresh.day import stale_days
@@ -88,7 +89,7 @@ def backlog_sensor(
 def stale_days_sensor(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Ranges of stale days, a run for each, or a backfill if they are many.
+    """A run for each range of stale days; those that are many wait for a backfill of their own.
 
     Live days are left to a live pass under way, and days of backfills to these: to one under way, and for a
     while to one that somebody has cancelled.
@@ -102,8 +103,9 @@ def stale_days_sensor(
         if is_at_work(context.instance, LIVE):
             others |= set(live_days(datetime.now(UTC)))
         lake = pipeline.lake()
-        found = stale_ranges(lake, DAILY, others)
-        return found if launch_if_many(lake, context.instance, graph, found) is None else []
+        groups = stale_groups(lake, DAILY, others)
+        launch_for_many(lake, context.instance, graph, groups)
+        return sorted(each for days in groups if not is_many(days) for each in ranges(days))
 
     yield from _requests(
         context, REFRESH, days, "No day of silver, gold and cost is behind, or else it is left to a backfill."

@@ -24,11 +24,18 @@ MOST_FAILURES = 6
 Ranges = list[tuple[str, str]]
 
 
-def stale_ranges(lake: Lake, derivations: Iterable[Derivation[Any]], without: Collection[str] = ()) -> Ranges:
-    """Stale days as ranges, oldest first; neighbours share one if the same table is the first to do.
+def stale_ranges(lake: Lake, derivations: Iterable[Derivation[Any]]) -> Ranges:
+    """Stale days as ranges, oldest first; neighbours share one if the same table is the first to do."""
+    return sorted(each for days in stale_groups(lake, derivations) for each in ranges(days))
+
+
+def stale_groups(
+    lake: Lake, derivations: Iterable[Derivation[Any]], without: Collection[str] = ()
+) -> list[list[str]]:
+    """Stale days in groups, by the first table to do.
 
     A run stops at the first table that fails on any of its days. Those of its days that got further then come
-    in a range of their own, without the one that failed.
+    in a group of their own, without the one that failed.
     """
     first_stale: dict[str, str] = {}
     for derivation in derivations:
@@ -38,7 +45,7 @@ def stale_ranges(lake: Lake, derivations: Iterable[Derivation[Any]], without: Co
     for day, table in first_stale.items():
         if day not in without:
             by_table.setdefault(table, []).append(day)
-    return sorted(each for days in by_table.values() for each in ranges(days))
+    return list(by_table.values())
 
 
 def seconds_to_wait(instance: dg.DagsterInstance, job_name: str, first: str, last: str) -> float:

@@ -124,7 +124,7 @@ def test_many_days_are_one_backfill_which_comes_back_an_hour_after_it_was_cancel
     assert len(instance.get_backfills()) == 2
 
 
-def test_after_a_backfill_failed_the_next_one_waits(
+def test_after_a_backfill_failed_the_next_one_waits_and_no_runs_take_its_place(
     landing: Landing, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfills, "MANY_DAYS", 0)
@@ -133,12 +133,44 @@ def test_after_a_backfill_failed_the_next_one_waits(
     [made] = instance.get_backfills()
     failed = made.with_status(BulkActionStatus.COMPLETED_FAILED)  # type: ignore[no-untyped-call]  # Dagster's own
     instance.update_backfill(failed.with_end_timestamp(datetime.now(UTC).timestamp()))
-    # Its days may be asked for in runs meanwhile.
-    assert tick(instance)[0] == [("2026-03-10", "2026-03-10")]
+    assert tick(instance)[0] == []
     assert len(instance.get_backfills()) == 1
     monkeypatch.setattr(stale_ranges, "RETRY_SECONDS", 0.0)
-    tick(instance)
+    assert tick(instance)[0] == []
     assert len(instance.get_backfills()) == 2
+
+
+def test_many_days_beside_a_backfill_of_others_wait_for_its_end(
+    landing: Landing, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfills, "MANY_DAYS", 3)
+    # No two are neighbours: as runs, they would be one each.
+    for day in range(1, 13, 2):
+        landing.send(5, day=day)
+    graph = backfills.asset_graph()
+    somebodys = backfills.plan(landing.lake, instance, "2026-03-01", "2026-03-01")
+    launched = backfills.launch(instance, graph, somebodys, by="command")
+    assert tick(instance)[0] == []
+    assert set(backfills.days_under_way(instance, graph)) == {launched}
+    made = instance.get_backfill(launched)
+    assert made is not None
+    instance.update_backfill(made.with_status(BulkActionStatus.COMPLETED_SUCCESS))  # type: ignore[no-untyped-call]  # Dagster's own
+    assert tick(instance)[0] == []
+    [days] = backfills.days_under_way(instance, graph).values()
+    assert len(days) == 6
+
+
+def test_a_day_that_fails_in_a_backfill_is_no_part_of_the_next_one(
+    landing: Landing, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfills, "MANY_DAYS", 1)
+    for day in (10, 11, 12):
+        landing.send(5, day=day)
+    # As a run leaves them whose silver failed on the eleventh.
+    refresh_days(landing.lake, DERIVATIONS[0], ["2026-03-10", "2026-03-12"])
+    assert tick(instance)[0] == [("2026-03-11", "2026-03-11")]
+    [days] = backfills.days_under_way(instance, backfills.asset_graph()).values()
+    assert days == {"2026-03-10", "2026-03-12"}
 
 
 def test_what_comes_by_itself_leaves_a_place_in_the_queue_to_live_passes(
