@@ -15,6 +15,8 @@ from oai_usage_pipeline.audit.findings import Finding, Invariant, difference, fi
 from oai_usage_pipeline.audit.holes import holes_of
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.lake.table import LakeTable
+from oai_usage_pipeline.refresh.derivation import day_of
 from oai_usage_pipeline.refresh.gold import gold_of
 from oai_usage_pipeline.refresh.incomplete import IncompleteHours
 from oai_usage_pipeline.refresh.silver import CHUNK_ROWS
@@ -25,7 +27,6 @@ from oai_usage_pipeline.tables import (
     TOKEN_USAGE_HOURLY,
     USAGE_DIMENSIONS,
     USAGE_EVENTS,
-    TableContract,
 )
 from oai_usage_pipeline.usage.derive import derive
 
@@ -106,7 +107,7 @@ def no_key_in_clear(lake: Lake) -> Finding:
     """Callers' keys are in bronze as fingerprints only; the offending values are not shown."""
     key = pl.col("AppSubscriptionKey")
     is_clear = (key != "") & ~key.str.contains(FINGERPRINT)
-    found = lake.existing(OPENAI_EVENTS).scan().select(is_clear.sum()).collect().item() or 0
+    found = _count(lake.existing(OPENAI_EVENTS).scan().filter(is_clear))
     wrong = [f"{found} rows hold a caller's key that is no fingerprint"] if found else []
     return finding("no_key_in_clear", wrong, "Every caller's key is a fingerprint", {"in_clear": found})
 
@@ -137,39 +138,40 @@ def days_behind(stale: Iterable[StaleTable], grace: timedelta) -> Finding:
 
 def silver_accounts_for_bronze(lake: Lake) -> Finding:
     """Every bronze event has its row in silver, and silver has no other; days behind are left out."""
-    keys = [*EVENT_KEY, "enqueued_date"]
     stale = stale_days_of(lake, USAGE_EVENTS)
-    bronze = _without(lake, OPENAI_EVENTS, "enqueued_date", stale).select(keys)
-    silver = _without(lake, USAGE_EVENTS, "enqueued_date", stale)
-    silver = silver.filter(pl.col("event_index") == 0).select(keys)
-    missing = _count(bronze.join(silver, on=keys, how="anti"))
-    foreign = _count(silver.join(bronze, on=keys, how="anti"))
-    doubled = _count(silver.group_by(keys).len().filter(pl.col("len") > 1))
-    wrong = [
-        f"{number} {what}"
-        for number, what in (
-            (missing, "bronze events have no row in silver"),
-            (foreign, "silver rows have no event in bronze"),
-            (doubled, "events are in silver more than once"),
-        )
-        if number
-    ]
+    bronze, silver = lake.existing(OPENAI_EVENTS), lake.existing(USAGE_EVENTS)
+    events, figures = 0, dict.fromkeys(UNACCOUNTED, 0)
+    # Day by day, since the keys of all history need not fit into memory.
+    for day in sorted((bronze.days() | silver.days()) - stale):
+        landed = day_of(bronze, day).select(EVENT_KEY)
+        derived = day_of(silver, day).filter(pl.col("event_index") == 0).select(EVENT_KEY)
+        events += _count(landed)
+        figures["missing"] += _count(landed.join(derived, on=EVENT_KEY, how="anti"))
+        figures["foreign"] += _count(derived.join(landed, on=EVENT_KEY, how="anti"))
+        figures["doubled"] += _count(derived.group_by(EVENT_KEY).len().filter(pl.col("len") > 1))
     return finding(
         "silver_accounts_for_bronze",
-        wrong,
-        f"Each of {_count(bronze)} bronze events is accounted for in silver",
-        {"missing": missing, "foreign": foreign, "doubled": doubled},
+        [f"{figures[each]} {what}" for each, what in UNACCOUNTED.items() if figures[each]],
+        f"Each of {events} bronze events is accounted for in silver",
+        figures,
     )
+
+
+UNACCOUNTED = {
+    "missing": "bronze events have no row in silver",
+    "foreign": "silver rows have no event in bronze",
+    "doubled": "events are in silver more than once",
+}
 
 
 def gold_equals_silver(lake: Lake) -> Finding:
     """Gold is the aggregate of silver's calls, marked where gaps are; days behind are left out."""
-    silver = lake.existing(USAGE_EVENTS)
+    silver, gold = lake.existing(USAGE_EVENTS), lake.existing(TOKEN_USAGE_HOURLY)
     incomplete = IncompleteHours.read(lake)
-    days = _usage_days(lake) - stale_days_of(lake, TOKEN_USAGE_HOURLY)
+    days = (_usage_days(silver) | gold.days()) - stale_days_of(lake, TOKEN_USAGE_HOURLY)
     wrong, rows, records = [], 0, 0
     for day in sorted(days):
-        found = _day(lake, TOKEN_USAGE_HOURLY, day).collect()
+        found = day_of(gold, day).collect()
         expected = incomplete.marked(gold_of(silver, day), day)
         wrong += difference(
             found, expected, list(USAGE_DIMENSIONS), f"gold of {day} differs from the sums of silver"
@@ -189,11 +191,12 @@ def gold_equals_silver(lake: Lake) -> Finding:
 def silver_equals_rebuild(lake: Lake) -> Finding:
     """Deriving a day again from bronze gives the silver that is there; days behind are left out."""
     keys = [*EVENT_KEY, "event_index"]
-    current = sorted(lake.existing(USAGE_EVENTS).days() - stale_days_of(lake, USAGE_EVENTS))
+    bronze, silver = lake.existing(OPENAI_EVENTS), lake.existing(USAGE_EVENTS)
+    current = sorted(silver.days() - stale_days_of(lake, USAGE_EVENTS))
     wrong = []
     for day in current:
-        found = _day(lake, USAGE_EVENTS, day).collect()
-        chunks = _day(lake, OPENAI_EVENTS, day).collect_batches(chunk_size=CHUNK_ROWS)
+        found = day_of(silver, day).collect()
+        chunks = day_of(bronze, day).collect_batches(chunk_size=CHUNK_ROWS)
         expected = pl.concat([USAGE_EVENTS.empty(), *(derive(chunk) for chunk in chunks)])
         expected = _of_the_same_age(expected, found, keys)
         wrong += difference(found, expected, keys, f"silver of {day} differs from a rebuild")
@@ -239,11 +242,25 @@ INVARIANTS: tuple[Invariant, ...] = (
 
 
 def _partitions(lake: Lake) -> pl.DataFrame:
+    """First and last sequence number, rows and distinct numbers of each partition."""
+    table = lake.existing(OPENAI_EVENTS)
+    days = [_numbers(day_of(table, day)) for day in sorted(table.days())]
+    by_day = pl.concat([_numbers(OPENAI_EVENTS.empty().lazy()), *days]).sort("first")
+    before = pl.col("last").cum_max().shift().over(PARTITION)
+    if by_day.select((pl.col("first") <= before).any()).item():
+        # Numbers grow with time, so no two days share one, unless rows were tampered with.
+        return _numbers(table.scan())
+    return (
+        by_day.group_by(PARTITION)
+        .agg(pl.col("first").min(), pl.col("last").max(), pl.col("rows").sum(), pl.col("distinct").sum())
+        .sort(PARTITION)
+    )
+
+
+def _numbers(events: pl.LazyFrame) -> pl.DataFrame:
     number = pl.col("sequence_number")
     return (
-        lake.existing(OPENAI_EVENTS)
-        .scan()
-        .group_by(PARTITION)
+        events.group_by(PARTITION)
         .agg(
             number.min().alias("first"),
             number.max().alias("last"),
@@ -255,19 +272,10 @@ def _partitions(lake: Lake) -> pl.DataFrame:
     )
 
 
-def _without(lake: Lake, contract: TableContract, day_column: str, stale: set[str]) -> pl.LazyFrame:
-    day = pl.col(day_column).cast(pl.String)
-    return lake.existing(contract).scan().filter(~day.is_in(sorted(stale)))
-
-
-def _day(lake: Lake, contract: TableContract, day: str) -> pl.LazyFrame:
-    return lake.existing(contract).scan().filter(pl.col(contract.day_column) == pl.lit(day).str.to_date())
-
-
-def _usage_days(lake: Lake) -> set[str]:
-    """Days of gold, and those that it should have."""
-    dates = lake.existing(USAGE_EVENTS).scan().select(pl.col("usage_date").unique()).collect()
-    return {str(each) for each in dates["usage_date"]} | lake.existing(TOKEN_USAGE_HOURLY).days()
+def _usage_days(silver: LakeTable) -> set[str]:
+    """Days that gold should have."""
+    dates = silver.scan().select(pl.col("usage_date").unique()).collect(engine="streaming")
+    return {str(each) for each in dates["usage_date"]}
 
 
 def _count(rows: pl.LazyFrame) -> int:

@@ -170,7 +170,8 @@ def deployments_are_named(pipeline: Pipeline) -> dg.AssetCheckResult:
 )
 def every_day_is_current(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> dg.AssetCheckResult:
     """Where not: which days of which table, how many rows, and about how long it takes."""
-    behind = stale_tables(pipeline.lake())
+    with signs_of_life(context):
+        behind = stale_tables(pipeline.lake())
     finding = invariants.days_behind(behind, GRACE)
     if finding.holds:
         return check_result(finding)

@@ -9,7 +9,8 @@ from datetime import timedelta
 import dagster as dg
 
 from oai_usage_pipeline.orchestration.days import range_tags
-from oai_usage_pipeline.orchestration.jobs import reconcile_job, refresh_job, verify_job
+from oai_usage_pipeline.orchestration.jobs import VERIFY, reconcile_job, refresh_job, verify_job
+from oai_usage_pipeline.orchestration.liveness import is_at_work
 from oai_usage_pipeline.orchestration.maintenance import MAINTENANCE_SCHEDULES
 from oai_usage_pipeline.orchestration.payloads import PAYLOAD_SCHEDULES
 
@@ -27,14 +28,19 @@ def daily_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(tags=range_tags(day, day))
 
 
-hourly_verify = dg.ScheduleDefinition(
-    name="hourly_verify",
+@dg.schedule(
     job=verify_job,
     cron_schedule="10 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Checks every invariant on the lake as it stands.",
 )
+def hourly_verify(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """One at a time: on a long history it may take more than an hour."""
+    if is_at_work(context.instance, VERIFY):
+        return dg.SkipReason("The last verification is still at work.")
+    return dg.RunRequest()
+
 
 daily_reconcile = dg.ScheduleDefinition(
     name="daily_reconcile",

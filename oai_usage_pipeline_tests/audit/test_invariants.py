@@ -57,6 +57,19 @@ def double_an_event(lake: Lake) -> None:
     write_deltalake(delta(lake, OPENAI_EVENTS), row, mode="append")
 
 
+def double_an_event_on_another_day(lake: Lake) -> None:
+    row = lake.table(OPENAI_EVENTS).scan().filter(sequence_number=7, partition_id="1").collect()
+    later = row.with_columns(pl.col("enqueued_date").dt.offset_by("1d"))
+    write_deltalake(delta(lake, OPENAI_EVENTS), later, mode="append")
+
+
+def move_silver_to_another_day(lake: Lake) -> None:
+    delta(lake, USAGE_EVENTS).update(
+        updates={"enqueued_date": "enqueued_date - INTERVAL '1' DAY"},
+        predicate="partition_id = '0' AND sequence_number = 7",
+    )
+
+
 def move_a_position_ahead(lake: Lake) -> None:
     row = lake.table(OPENAI_EVENTS).scan().select("event_hub", "incarnation").first().collect().row(0)
     position = Transaction(f"capture/{row[0]}/{row[1]}/0", 1000)
@@ -163,6 +176,12 @@ def test_a_lake_that_is_not_there_is_no_sound_one_and_is_not_made(tmp_path: Path
         (lose_an_event, invariants.nothing_lost, "partition 0: 1 events missing between 0 and 39"),
         (lose_the_last_event, invariants.positions_match, "partition 0: position 39, last event 38"),
         (double_an_event, invariants.nothing_doubled, "partition 1: 1 rows too many"),
+        (double_an_event_on_another_day, invariants.nothing_doubled, "partition 1: 1 rows too many"),
+        (
+            move_silver_to_another_day,
+            invariants.silver_accounts_for_bronze,
+            "1 bronze events have no row in silver; 1 silver rows have no event in bronze",
+        ),
         (move_a_position_ahead, invariants.positions_match, "partition 0: position 1000, last event 39"),
         (show_a_key, invariants.no_key_in_clear, "2 rows hold a caller's key"),
         (lose_a_silver_row, invariants.silver_accounts_for_bronze, "2 bronze events have no row in silver"),

@@ -13,10 +13,11 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from oai_usage_pipeline.definitions import build_definitions
 from oai_usage_pipeline.orchestration import liveness, sensors
 from oai_usage_pipeline.orchestration.days import live_days, range_tags
+from oai_usage_pipeline.orchestration.jobs import VERIFY
 from oai_usage_pipeline.orchestration.liveness import SILENT_SECONDS, is_at_work, signs_of_life
 from oai_usage_pipeline.orchestration.passes import PassFailed
 from oai_usage_pipeline.orchestration.resources import Pipeline
-from oai_usage_pipeline.orchestration.schedules import daily_close
+from oai_usage_pipeline.orchestration.schedules import daily_close, hourly_verify
 from oai_usage_pipeline.orchestration.sensors import backlog_sensor, stale_days_sensor
 from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
 from oai_usage_pipeline_tests.orchestration.test_liveness import give_sign
@@ -179,6 +180,14 @@ def test_live_days_are_left_to_a_live_pass_under_way(
     start_run(instance, "live", dg.DagsterRunStatus.STARTED)
     requests, _ = tick(stale_days_sensor, instance)
     assert [each for each in requests if each.tags == range_tags(*live_days(datetime.now(UTC)))] == []
+
+
+def test_a_verification_at_work_is_not_joined_by_another() -> None:
+    verify = build_definitions().resolve_job_def(VERIFY)
+    with dg.instance_for_test() as instance, dg.build_schedule_context(instance) as context:
+        assert isinstance(hourly_verify(context), dg.RunRequest)
+        instance.create_run_for_job(verify, status=dg.DagsterRunStatus.STARTED)
+        assert isinstance(hourly_verify(context), dg.SkipReason)
 
 
 def test_the_daily_close_takes_the_day_that_ended_even_when_its_tick_is_late() -> None:
