@@ -11,7 +11,7 @@ from oai_usage_pipeline.alerts.memory import Condition, News
 
 LONGEST = 400
 MOST = 12
-"""Conditions of one kind that a message names; the others are counted."""
+"""Conditions of one kind that a message has sentences for; of the others it has the names."""
 
 RUNBOOK = "docs/RUNBOOK.md says by symptom what to do, and how you know that it is well."
 
@@ -35,9 +35,12 @@ TEST = Message(
 def message(found: News, now: datetime) -> Message:
     """All that is new in one message."""
     parts = (
-        [_present("BEGAN", each, since) for each, since in found.begun],
-        [_present("STILL", each, since) for each, since in found.lasting],
-        [f"ENDED  {plain(name)}\nlasted from {_time(since)} to {_time(now)}" for name, since in found.ended],
+        {each.name: _present("BEGAN", each, since) for each, since in found.begun},
+        {each.name: _present("STILL", each, since) for each, since in found.lasting},
+        {
+            name: f"ENDED  {plain(name)}\nlasted from {_time(since)} to {_time(now)}"
+            for name, since in found.ended
+        },
     )
     counted = zip(("new", "lasting", "ended"), parts, strict=True)
     title = ", ".join(f"{len(each)} {word}" for word, each in counted if each)
@@ -56,9 +59,10 @@ def _present(word: str, each: Condition, since: datetime) -> str:
     return f"{word}  {plain(each.name)}, since {_time(since)}\n{plain(each.sentence)}\nNext: {each.advice}"
 
 
-def _cut(parts: list[str]) -> list[str]:
-    more = len(parts) - MOST
-    return [*parts[:MOST], f"and {more} more"] if more > 0 else parts
+def _cut(parts: dict[str, str]) -> list[str]:
+    names, lines = list(parts), list(parts.values())
+    more = ", ".join(plain(name) for name in names[MOST:])
+    return [*lines[:MOST], f"and {len(names) - MOST} more: {more}"] if more else lines
 
 
 def _time(moment: datetime) -> str:

@@ -1,17 +1,21 @@
-"""What is wrong now: failed checks, failing jobs, capture that is behind, a hub, a lake or files that fail.
+"""What is wrong now: hub, lake or files that fail, capture that is behind, failed jobs, backfills and checks.
 
 Belongs here: reading it, and where a person goes with it. When that is news is for `alerts.memory`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from oai_usage_pipeline.alerts.lag import Mark, marks
 from oai_usage_pipeline.alerts.memory import DAY, Condition
 from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
-from oai_usage_pipeline.errors import PipelineError
+from oai_usage_pipeline.errors import ConfigurationError, PipelineError
+from oai_usage_pipeline.orchestration.backfills import FAILED, MOST_LOOKED_AT, UNDER_WAY
+from oai_usage_pipeline.orchestration.evaluations import Evaluation
+from oai_usage_pipeline.orchestration.jobs import LIVE
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.reference.landing import is_reference_behind
 
@@ -47,58 +51,87 @@ ADVICE = {
 }
 """Where to go when a check fails, if not to `oai-usage verify`."""
 
+ASKED_AGAIN = timedelta(minutes=15)
+"""After a failure, a sensor asks again for what is still missing within five minutes."""
+
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 HUB_OR_LAKE = "hub and lake"
+BACKFILL = "backfill fails"
 LAG = "capture is behind"
 REFERENCE_FILES = "reference files"
 VERIFICATION = "verification is overdue"
 
 
-def failed_checks(
-    instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, now: datetime
+def failed_checks(found: Iterable[Evaluation]) -> Iterator[Condition]:
+    """Checks whose last evaluation failed."""
+    return (_failed_check(each) for each in found if not each.said.passed)
+
+
+def _failed_check(found: Evaluation) -> Condition:
+    kind, asset = "warning" if found.is_warning else "check", found.said.asset_key.to_user_string()
+    return Condition(
+        f"{kind} {found.said.check_name} of {asset}",
+        found.said.description or "The check failed",
+        ADVICE.get(found.said.check_name, "oai-usage verify"),
+        reminder=WEEK if found.is_warning else DAY,
+    )
+
+
+def overdue_verification(
+    instance: dg.DagsterInstance, found: Iterable[Evaluation], now: datetime
 ) -> Iterator[Condition]:
-    """Checks whose last evaluation failed; one under way or cut short leaves the one before in force."""
-    found = instance.event_log_storage.get_asset_check_summary_records(
-        list(repository.asset_graph.asset_check_keys)
-    ).values()
-    records = [each.last_completed_check_execution_record for each in found]
-    entries = [each.event for each in records if each is not None and each.event is not None]
-    evaluated = [(each.asset_check_evaluation, each.timestamp) for each in entries]
-    yield from (_failed_check(each) for each, _ in evaluated if each is not None and not each.passed)
-    hourly = [at for each, at in evaluated if each is not None and each.check_name == HOURLY_CHECK]
-    if hourly and (last := datetime.fromtimestamp(hourly[0], UTC)) < now - OVERDUE:
+    """Whether the hourly checks are evaluated no longer, or never were since the first live pass."""
+    last = max((each.at for each in found if each.said.check_name == HOURLY_CHECK), default=None)
+    if last is None:
+        earlier = dg.RunsFilter(job_name=LIVE, created_before=now - OVERDUE)
+        is_overdue, when = bool(instance.get_runs(earlier, limit=1)), "never evaluated"
+    else:
+        is_overdue, when = last < now - OVERDUE, f"last evaluated {last:%Y-%m-%d %H:%M} UTC"
+    if is_overdue:
         yield Condition(
             VERIFICATION,
-            f"The checks of the job verify were last evaluated {last:%Y-%m-%d %H:%M} UTC; that is due hourly",
+            f"The checks of the job verify were {when}; that is due hourly",
             "the schedule hourly_verify and the job verify in Dagster",
         )
 
 
-def _failed_check(found: dg.AssetCheckEvaluation) -> Condition:
-    is_warning = found.severity is dg.AssetCheckSeverity.WARN
-    kind, asset = "warning" if is_warning else "check", found.asset_key.to_user_string()
-    return Condition(
-        f"{kind} {found.check_name} of {asset}",
-        found.description or "The check failed",
-        ADVICE.get(found.check_name, "oai-usage verify"),
-        reminder=WEEK if is_warning else DAY,
-    )
-
-
-def failing_jobs(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) -> Iterator[Condition]:
+def failing_jobs(
+    instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, now: datetime, *, is_answered: bool
+) -> Iterator[Condition]:
     """Jobs that nobody watches, started by sensors and schedules, whose last run failed.
 
-    They are tried again by themselves; one that succeeds, or is cancelled by somebody, isn't failing.
+    They are tried again by themselves; one that succeeds, or is cancelled by somebody, isn't failing. Nor is
+    one that its sensor doesn't ask for any more, though hub and lake answer (`is_answered`): what it should
+    have done is no longer missing.
     """
-    sensors, schedules = repository.sensor_defs, repository.schedule_defs
-    jobs = {each.job_name for sensor in sensors for each in sensor.targets}
-    for job in sorted(jobs | {each.job_name for each in schedules}):
+    asked = {each.job_name for sensor in repository.sensor_defs for each in sensor.targets}
+    for job in sorted(asked | {each.job_name for each in repository.schedule_defs}):
         records = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ENDED), limit=1)
-        if records and records[0].dagster_run.status is dg.DagsterRunStatus.FAILURE:
-            run_id, at = records[0].dagster_run.run_id, records[0].update_timestamp
+        if not records or records[0].dagster_run.status is not dg.DagsterRunStatus.FAILURE:
+            continue
+        run_id, at = records[0].dagster_run.run_id, records[0].update_timestamp
+        is_asked = now - at < ASKED_AGAIN or _is_unfinished(instance, job)
+        if job not in asked or is_asked or not is_answered:
             sentence = f"Its last run failed at {at:%Y-%m-%d %H:%M} UTC"
             yield Condition(f"job {job} fails", sentence, f"the run {run_id} in Dagster")
+
+
+def _is_unfinished(instance: dg.DagsterInstance, job: str) -> bool:
+    return bool(instance.get_runs(dg.RunsFilter(job_name=job, statuses=NOT_FINISHED_STATUSES), limit=1))
+
+
+def failed_backfill(instance: dg.DagsterInstance, now: datetime) -> Iterator[Condition]:
+    """The last backfill that has ended, if it failed, for a day."""
+    ended = (each for each in instance.get_backfills(limit=MOST_LOOKED_AT) if each.status not in UNDER_WAY)
+    last = next(ended, None)
+    if last is None or last.status not in FAILED:
+        return
+    at = datetime.fromtimestamp(last.backfill_end_timestamp or last.backfill_timestamp, UTC)
+    if now - at < DAY:
+        what = f"{last.backfill_id} ({last.title})" if last.title else last.backfill_id
+        sentence = f"The backfill {what} failed at {at:%Y-%m-%d %H:%M} UTC"
+        yield Condition(BACKFILL, sentence, "its failed runs in Dagster, then oai-usage backfill --stale")
 
 
 def capture_lag(
@@ -134,9 +167,12 @@ def _behind(
     return [Condition(LAG, sentence, "oai-usage status, and the job live in Dagster", since)]
 
 
-def wrong_files(pipeline: Pipeline) -> Iterator[Condition]:
-    """Reference files that can't be landed: the tables stay as they were."""
+def wrong_files(pipeline: Pipeline) -> list[Condition]:
+    """Reference files that can't be landed, so that tables stay as they were, or a lake that fails."""
     try:
         is_reference_behind(pipeline.lake(), pipeline.reference_folder())
+    except ConfigurationError as error:
+        return [Condition(REFERENCE_FILES, str(error), "oai-usage subscriptions check (docs/REFERENCE.md)")]
     except PipelineError as error:
-        yield Condition(REFERENCE_FILES, str(error), "oai-usage subscriptions check (docs/REFERENCE.md)")
+        return [Condition(HUB_OR_LAKE, str(error), "oai-usage status")]
+    return []

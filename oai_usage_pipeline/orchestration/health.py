@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from oai_usage_pipeline.audit.health import Health, health
 from oai_usage_pipeline.errors import ConfigurationError
 from oai_usage_pipeline.orchestration.automation import Automation, automation, idle_daemons
+from oai_usage_pipeline.orchestration.evaluations import last_evaluations
 from oai_usage_pipeline.orchestration.resources import Pipeline
 
 TOLD_ANYWAY = {"no_gap", "days_are_current"}
 """Checks of what hub and lake are asked here themselves; their latest results are older."""
-
-DONE = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,7 @@ def pipeline_health(
 
 def failed_checks(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) -> Iterator[str]:
     """Checks whose latest result is a failure, in words; warnings are left to the pages of their assets."""
-    for key in sorted(repository.asset_graph.asset_check_keys):
-        done = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=DONE)
-        result = done[0].evaluation if done and key.name not in TOLD_ANYWAY else None
-        if result and not result.passed and result.severity is dg.AssetCheckSeverity.ERROR:
-            said = (result.description or "it failed").split("\n")[0]
-            yield f"The check {key.name} of {key.asset_key.to_user_string()} says: {said}"
+    for each in last_evaluations(instance, repository):
+        if not each.said.passed and not each.is_warning and each.said.check_name not in TOLD_ANYWAY:
+            said = (each.said.description or "it failed").split("\n")[0]
+            yield f"The check {each.said.check_name} of {each.said.asset_key.to_user_string()} says: {said}"

@@ -8,7 +8,7 @@ import json
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,10 +26,11 @@ from cryptography.x509.oid import NameOID
 
 @dataclass
 class Webhook:
-    """An HTTP server that answers with `status`; `bodies` and `paths` are what it was sent."""
+    """An HTTP server that `waits`, then answers with `status`; `bodies` and `paths` are what it was sent."""
 
     address: str = ""
     status: int = 200
+    waits: Callable[[], object] = bool
     location: str | None = None
     paths: list[str] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -44,6 +45,7 @@ def webhook(certificate: Path | None = None) -> Iterator[Webhook]:
         def do_POST(self) -> None:
             kept.paths.append(self.path)
             kept.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            kept.waits()
             self.send_response(kept.status)
             if kept.location:
                 self.send_header("Location", kept.location)

@@ -40,8 +40,8 @@ def test_words_of_others_are_one_short_line_without_control_characters() -> None
     assert len(told.body) < 2 * LONGEST
 
 
-def test_many_are_counted() -> None:
+def test_of_many_all_are_named_and_the_first_explained() -> None:
     told = message(News(begun=[(condition(str(number)), NOW) for number in range(MOST + 5)]), NOW)
     assert told.title == f"oai-usage: {MOST + 5} new"
-    assert told.body.endswith(f"\n\nand 5 more\n\n{RUNBOOK}")
+    assert told.body.endswith(f"\n\nand 5 more: 12, 13, 14, 15, 16\n\n{RUNBOOK}")
     assert told.body.count("BEGAN") == MOST

@@ -1,21 +1,43 @@
 """From a real check, run, hub or file that fails to a real receiver, once, and to the message of its end."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import socket
+from threading import Barrier
+from typing import Any
 
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from dagster._core.execution.backfill import BulkActionStatus
 
 from oai_usage_pipeline.alerts.lag import Mark
+from oai_usage_pipeline.alerts.memory import Condition
 from oai_usage_pipeline.cli import main
 from oai_usage_pipeline.definitions import build_definitions
+from oai_usage_pipeline.lake.lake import Lake
+from oai_usage_pipeline.orchestration import alerts
 from oai_usage_pipeline.orchestration.alerts import alert_sensor
-from oai_usage_pipeline.orchestration.conditions import ADVICE, OVERDUE, capture_lag, failed_checks
+from oai_usage_pipeline.orchestration.backfills import asset_graph, launch, plan
+from oai_usage_pipeline.orchestration.conditions import (
+    ADVICE,
+    ASKED_AGAIN,
+    OVERDUE,
+    capture_lag,
+    failed_backfill,
+    failed_checks,
+    failing_jobs,
+    overdue_verification,
+    wrong_files,
+)
+from oai_usage_pipeline.orchestration.evaluations import last_evaluations
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline_tests.alerts.local_receivers import Webhook, webhook
 from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
+from oai_usage_pipeline_tests.faults.azurite import lake_at
+from oai_usage_pipeline_tests.landed import Landing
 from oai_usage_pipeline_tests.orchestration.test_sensors import start_run
 
 REPOSITORY = build_definitions().get_repository_def()
@@ -126,8 +148,7 @@ def test_a_check_under_way_leaves_the_last_one_in_force(watch: Watch) -> None:
     evaluate(watch.instance, "no_gap", "openai_events", passed=False)
     definition = build_definitions().resolve_job_def("live")
     watch.instance.create_run_for_job(definition, status=dg.DagsterRunStatus.STARTED)
-    now = datetime.now(UTC)
-    [found] = failed_checks(watch.instance, REPOSITORY, now)
+    [found] = failed_checks(last_evaluations(watch.instance, REPOSITORY))
     assert (found.name, found.sentence) == ("check no_gap of openai_events", "no_gap found 3 of 9")
     assert found.reminder == timedelta(days=1)
 
@@ -135,7 +156,7 @@ def test_a_check_under_way_leaves_the_last_one_in_force(watch: Watch) -> None:
 def test_a_warning_says_so_and_is_mentioned_again_weekly(watch: Watch) -> None:
     warning = dg.AssetCheckSeverity.WARN
     evaluate(watch.instance, "unpriced_share", "usage_cost_hourly", passed=False, severity=warning)
-    [found] = failed_checks(watch.instance, REPOSITORY, datetime.now(UTC))
+    [found] = failed_checks(last_evaluations(watch.instance, REPOSITORY))
     assert found.name == "warning unpriced_share of usage_cost_hourly"
     assert found.reminder == timedelta(days=7)
 
@@ -143,9 +164,19 @@ def test_a_warning_says_so_and_is_mentioned_again_weekly(watch: Watch) -> None:
 def test_a_verification_that_nobody_runs_is_told(watch: Watch) -> None:
     evaluate(watch.instance, "days_are_current", "token_usage_hourly", passed=True)
     now = datetime.now(UTC)
-    assert list(failed_checks(watch.instance, REPOSITORY, now + OVERDUE / 2)) == []
-    [found] = failed_checks(watch.instance, REPOSITORY, now + 2 * OVERDUE)
+    evaluated = last_evaluations(watch.instance, REPOSITORY)
+    assert list(overdue_verification(watch.instance, evaluated, now + OVERDUE / 2)) == []
+    [found] = overdue_verification(watch.instance, evaluated, now + 2 * OVERDUE)
     assert found.name == "verification is overdue"
+
+
+def test_a_verification_that_never_ran_is_told_three_hours_after_the_first_live_pass(watch: Watch) -> None:
+    now = datetime.now(UTC)
+    assert list(overdue_verification(watch.instance, [], now + 2 * OVERDUE)) == []
+    start_run(watch.instance, "live", dg.DagsterRunStatus.SUCCESS)
+    assert list(overdue_verification(watch.instance, [], now + OVERDUE / 2)) == []
+    [found] = overdue_verification(watch.instance, [], now + 2 * OVERDUE)
+    assert "never evaluated" in found.sentence
 
 
 def test_a_job_is_failing_until_a_run_succeeds_however_many_attempts_there_were(
@@ -164,6 +195,46 @@ def test_a_job_is_failing_until_a_run_succeeds_however_many_attempts_there_were(
     assert "ENDED  job live fails" in receiver.bodies[1]["message"]
 
 
+def test_a_job_that_no_sensor_asks_for_any_more_is_not_failing_if_hub_and_lake_answer(watch: Watch) -> None:
+    """As after a wrong file was put back as it was: nothing is left to land, and no run succeeds."""
+
+    def failing(after: timedelta, *, is_answered: bool = True) -> list[str]:
+        now = datetime.now(UTC) + after
+        found = failing_jobs(watch.instance, REPOSITORY, now, is_answered=is_answered)
+        return [each.name for each in found]
+
+    for job in ("reference", "verify"):
+        start_run(watch.instance, job, dg.DagsterRunStatus.FAILURE)
+    both = ["job reference fails", "job verify fails"]
+    assert failing(ASKED_AGAIN / 2) == both
+    assert failing(ASKED_AGAIN * 2) == ["job verify fails"]
+    assert failing(ASKED_AGAIN * 2, is_answered=False) == both
+    start_run(watch.instance, "reference", dg.DagsterRunStatus.STARTED)
+    assert failing(ASKED_AGAIN * 2) == both
+
+
+def test_a_backfill_that_failed_is_told_for_a_day_or_until_another_has_ended(
+    tmp_path: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landing = Landing(Lake(str(tmp_path / "lake")))
+    landing.send(10, day=10)
+
+    def ended(status: BulkActionStatus) -> None:
+        planned = plan(landing.lake, watch.instance)
+        made = watch.instance.get_backfill(launch(watch.instance, asset_graph(), planned, by="command"))
+        assert made is not None
+        watch.instance.update_backfill(made.with_status(status))  # type: ignore[no-untyped-call]  # Dagster's own
+
+    now = datetime.now(UTC)
+    ended(BulkActionStatus.COMPLETED_FAILED)
+    [found] = failed_backfill(watch.instance, now)
+    assert found.name == "backfill fails"
+    assert "(1 stale days from 2026-03-10 to 2026-03-10) failed at" in found.sentence
+    assert list(failed_backfill(watch.instance, now + timedelta(hours=25))) == []
+    ended(BulkActionStatus.COMPLETED_SUCCESS)
+    assert list(failed_backfill(watch.instance, now)) == []
+
+
 def test_what_passes_before_its_time_is_told_to_nobody(
     lake: EmbeddedLake, receiver: Webhook, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,23 +246,59 @@ def test_what_passes_before_its_time_is_told_to_nobody(
     assert receiver.bodies == []
 
 
-def test_a_hub_that_is_gone_and_wrong_files_are_one_message(
+def test_a_hub_that_is_gone_comes_before_what_follows_from_it_in_one_message(
     lake: EmbeddedLake, receiver: Webhook, watch: Watch
 ) -> None:
     file = lake.stack.reference / "subscriptions.csv"
     file.parent.mkdir(exist_ok=True)
     lake.broker.kill()
     file.write_text("subscription,colour\na,b\n")
+    start_run(watch.instance, "live", dg.DagsterRunStatus.FAILURE)
     watch.tick()
     lake.broker.start()
     file.unlink()
     watch.tick()
     began, ended = receiver.bodies
-    assert began["title"] == "oai-usage: 2 new"
-    assert "BEGAN  hub and lake" in began["message"]
+    assert began["title"] == "oai-usage: 3 new"
+    names = re.findall("^BEGAN  (.*), since", began["message"], re.MULTILINE)
+    assert names == ["hub and lake", "reference files", "job live fails"]
     assert "can't be reached" in began["message"]
-    assert "BEGAN  reference files" in began["message"]
     assert ended["title"] == "oai-usage: 2 ended"
+
+
+def test_a_lake_that_is_away_is_no_wrong_file(lake: EmbeddedLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # Nobody listens there.
+        away = lake_at(taken.getsockname()[1], "az://lake/away", retry_timeout="0s")
+        monkeypatch.setattr(Pipeline, "lake", lambda _: away)
+        [found] = wrong_files(Pipeline())
+    assert found.name == "hub and lake"
+    assert "az://lake/away" in found.sentence
+
+
+def test_hub_and_files_are_looked_at_side_by_side_and_so_are_receivers_told(
+    lake: EmbeddedLake, receiver: Webhook, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the other; one after another, nobody would come."""
+    both_look, both_told = Barrier(2, timeout=10), Barrier(2, timeout=10)
+
+    def lag(*arguments: Any) -> Any:
+        both_look.wait()
+        return capture_lag(*arguments)
+
+    def files(pipeline: Pipeline) -> list[Condition]:
+        both_look.wait()
+        return wrong_files(pipeline)
+
+    monkeypatch.setattr(alerts, "capture_lag", lag)
+    monkeypatch.setattr(alerts, "wrong_files", files)
+    with webhook() as other:
+        both = f"json://{other.address} json://{receiver.address}"
+        monkeypatch.setenv("OAI_USAGE_ALERT_URLS", both)
+        receiver.waits = other.waits = both_told.wait
+        start_run(watch.instance, "live", dg.DagsterRunStatus.FAILURE)
+        assert watch.tick() == "Wrong are: job live fails."
+    assert len(receiver.bodies) == len(other.bodies) == 1
 
 
 def test_capture_that_is_behind_is_told_with_its_events_and_since_when(lake: EmbeddedLake) -> None:
