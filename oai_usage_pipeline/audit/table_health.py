@@ -30,7 +30,7 @@ class TableHealth:
     - `stale_days`: days, or months, that are behind the table that it follows; None where it follows none.
       The first is `oldest_stale_day`; `is_overdue` when one has been behind for more than ten minutes.
     - `old_files` are in its folder and no longer named by the newest version, the oldest not since
-      `oldest_old_file_at`: what upkeep will delete.
+      `oldest_old_file_at` (None where the log doesn't tell): what upkeep will delete.
     - `checkpoint_version`: the newest checkpoint. It holds what the log says, bronze's the positions, too:
       they are backed up as of then; what came later stands in the log's entries.
     """

@@ -12,15 +12,15 @@ from typing import Any
 import pyarrow.fs
 from deltalake.fs import DeltaStorageHandler
 
-from oai_usage_pipeline.lake.log import LOG, LogFiles, written_at
+from oai_usage_pipeline.lake.log import LOG, LogFiles
 
 
 @dataclass(frozen=True)
 class Leftovers:
     """Files that the newest version doesn't name, their bytes, and since when it hasn't named the oldest.
 
-    A file that the log doesn't tell of (any more), such as one of a commit that failed, counts since it was
-    written. `oldest_at` is None where there are none.
+    `oldest_at` is that of the files that the log still tells of, None where it tells of none. Of others, such
+    as those of a commit that failed, it isn't known: when a file was written doesn't say.
     """
 
     files: int
@@ -42,5 +42,5 @@ def leftovers(uri: str, storage_options: Mapping[str, str], named: Collection[st
         if each.is_file and not each.path.startswith(f"{LOG}/") and each.path not in named
     ]
     removals = LogFiles(uri, storage_options).removals() if found else {}
-    since = (removals.get(each.path) or written_at(each) for each in found)
+    since = (removals[each.path] for each in found if each.path in removals)
     return Leftovers(len(found), sum(each.size for each in found), min(since, default=None))

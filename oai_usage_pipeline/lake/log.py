@@ -84,8 +84,9 @@ class LogFiles:
         removed = self._removed_before(checkpoint)
         removed += [each["remove"] for each in actions if "remove" in each]
         return {
-            each["path"]: datetime.fromtimestamp((each.get("deletionTimestamp") or 0) / 1000, UTC)
+            each["path"]: datetime.fromtimestamp(each["deletionTimestamp"] / 1000, UTC)
             for each in removed
+            if each.get("deletionTimestamp")
         }
 
     def checkpoint(self) -> Checkpoint | None:

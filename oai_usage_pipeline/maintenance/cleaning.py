@@ -28,6 +28,10 @@ class Cleaning:
     log_bytes_after: int
 
 
+TOLD_DAYS = 7
+"""The log tells for so much longer since when a file isn't needed: health finds what upkeep left by that."""
+
+
 def clean(lake: Lake, contract: TableContract, history_days: int, *, dry_run: bool = False) -> Cleaning:
     """Delete files and log entries that have not been needed for so many days, both at most that old.
 
@@ -41,7 +45,7 @@ def clean(lake: Lake, contract: TableContract, history_days: int, *, dry_run: bo
     after = log
     if not dry_run:
         log_days = FOR_GOOD_DAYS if contract == CHARGEBACK_MONTHLY else history_days
-        if table.retain(log_days, history_days):
+        if table.retain(log_days, history_days + TOLD_DAYS):
             table = lake.existing(contract)
         # Entries may go only where a checkpoint stands for them.
         table.checkpoint()

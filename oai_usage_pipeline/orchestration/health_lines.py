@@ -82,7 +82,7 @@ class UpkeepLine:
             found.table,
             found.old_files,
             decimal(found.old_size),
-            ago(found.oldest_old_file_at, now),
+            ago(found.oldest_old_file_at, now) or ("unknown" if found.old_files else None),
             found.checkpoint_version,
             ago(found.checkpoint_at, now),
         )

@@ -17,6 +17,7 @@ from oai_usage_pipeline.audit.table_health import TableHealth
 from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.maintenance.compaction import compact
+from oai_usage_pipeline.orchestration.health_lines import UpkeepLine
 from oai_usage_pipeline.tables import OPENAI_EVENTS, TABLES, TOKEN_USAGE_HOURLY, USAGE_EVENTS
 from oai_usage_pipeline_tests.capture.list_source import CREATED_AT, FIRST_ENQUEUED_MS, ListSource, event
 from oai_usage_pipeline_tests.faults.azurite import lake_at
@@ -162,10 +163,20 @@ def test_files_that_nothing_names_age_from_when_they_were_replaced(landing: Land
     again = of(look(landing), OPENAI_EVENTS.name)
     assert again.oldest_old_file_at == merged.oldest_old_file_at
     assert again.checkpoint_version == again.version
-    # What no log tells of counts since it was written.
+    # Since when a file isn't named that no log tells of, isn't known: it may be long since it was written.
     (folder / "left-behind.parquet").write_bytes(b"rows")
     os.utime(folder / "left-behind.parquet", (86_400, 86_400))
-    assert of(look(landing), OPENAI_EVENTS.name).oldest_old_file_at == datetime(1970, 1, 2, tzinfo=UTC)
+    assert of(look(landing), OPENAI_EVENTS.name).oldest_old_file_at == merged.oldest_old_file_at
+
+
+def test_an_unknown_age_of_old_files_is_shown_as_unknown_and_is_no_problem(landing: Landing) -> None:
+    left = Path(landing.lake.uri(OPENAI_EVENTS), "left-behind.parquet")
+    left.write_bytes(b"rows")
+    os.utime(left, (86_400, 86_400))
+    found = look(landing)
+    line = UpkeepLine.of(of(found, OPENAI_EVENTS.name), datetime.now(UTC))
+    assert (line.old_files, line.oldest) == (1, "unknown")
+    assert found.problems == []
 
 
 def test_what_fails_is_a_problem_and_hides_nothing_else(landing: Landing) -> None:

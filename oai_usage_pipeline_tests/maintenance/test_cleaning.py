@@ -86,6 +86,20 @@ def test_the_log_is_cut_back_to_a_checkpoint_and_positions_stay(landing: Landing
     assert clean(lake, OPENAI_EVENTS, 7).log_files_after == done.log_files_after
 
 
+def test_the_log_tells_since_when_a_file_that_upkeep_left_is_not_needed(landing: Landing) -> None:
+    lake = landing.lake
+    folder = Path(lake.uri(OPENAI_EVENTS))
+    before = {path: path.read_bytes() for path in folder.rglob("*.parquet")}
+    compact(lake, OPENAI_EVENTS, TODAY)
+    clean(lake, OPENAI_EVENTS, 0)
+    lake.existing(OPENAI_EVENTS).checkpoint()
+    [left, *_] = (path for path in before if not path.exists())
+    left.write_bytes(before[left])
+    found = lake.existing(OPENAI_EVENTS).leftovers()
+    assert found.files == 1
+    assert found.oldest_at is not None
+
+
 def test_a_day_that_followed_is_extended_and_one_that_did_not_is_rebuilt(landing: Landing) -> None:
     """The change feed reads what was merged from the old files: when they are gone, days are made anew."""
     lake = landing.lake
