@@ -7,6 +7,8 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from typing import NamedTuple
 
 from oai_usage_pipeline.capture.continuity import Ranges, gap, missing
 from oai_usage_pipeline.capture.gaps import Gap, acknowledged, gaps_of
@@ -22,7 +24,9 @@ CONCURRENT_QUESTIONS = 8
 class PartitionBacklog:
     """One partition's committed position (None: never captured) beside what the hub holds.
 
-    `recorded` are the gaps of this partition that are on record.
+    `recorded` are the gaps of this partition that are on record. `noted_start` is the number of its first
+    event, where that is on record and there is no position; `is_on_record` whether anything of the hub's
+    life is.
     """
 
     hub: Hub
@@ -30,6 +34,8 @@ class PartitionBacklog:
     position: int | None
     bounds: PartitionBounds
     recorded: tuple[Gap, ...] = ()
+    noted_start: int | None = None
+    is_on_record: bool = False
 
     @cached_property
     def acknowledged(self) -> Ranges:
@@ -37,14 +43,21 @@ class PartitionBacklog:
         return acknowledged(self.recorded)
 
     @property
-    def after(self) -> int:
-        """Where reading goes on; a partition never captured begins with the first event held.
+    def start(self) -> int:
+        """With which number a partition never captured begins: as noted, else the first event held.
 
-        Unless events expired while a first capture began: then with those, which are on record as a gap.
+        One that was added to a life of the hub that is on record was empty then: all its events count.
         """
+        if self.noted_start is not None:
+            return self.noted_start
+        return 0 if self.is_on_record else self.bounds.first
+
+    @property
+    def after(self) -> int:
+        """Where reading goes on; a partition never captured begins with its start, or its first gap."""
         if self.position is not None:
             return self.position
-        return min([self.bounds.first, *(each.range[0] for each in self.recorded)]) - 1
+        return min([self.start, *(each.range[0] for each in self.recorded)]) - 1
 
     @property
     def event_count(self) -> int:
@@ -99,7 +112,7 @@ def backlog(source: Source, lake: Lake, only: Collection[str] = ()) -> list[Part
         )
     wanted = [each for each in hub.partition_ids if not only or each in only]
     # Positions first: another capture may commit while the hub answers, and what the hub holds only grows.
-    positions = _positions(lake, hub, wanted)
+    known = _known(lake, hub, wanted)
     recorded = gaps_of(lake)
     # A question to an Event Hub takes a third of a second, most of it waiting: ask several at once.
     with ThreadPoolExecutor(max_workers=min(len(wanted), CONCURRENT_QUESTIONS)) as ask:
@@ -113,18 +126,32 @@ def backlog(source: Source, lake: Lake, only: Collection[str] = ()) -> list[Part
         PartitionBacklog(
             hub,
             partition_id,
-            positions[partition_id],
+            known.positions[partition_id],
             held,
             tuple(each for each in recorded if each.is_of(hub, partition_id)),
+            known.starts.get(partition_id),
+            known.is_on_record,
         )
         for partition_id, held in zip(wanted, bounds, strict=True)
     ]
 
 
-def _positions(lake: Lake, hub: Hub, partition_ids: list[str]) -> dict[str, int | None]:
-    """Committed positions; none has one before the table is made, and looking doesn't make it."""
+class _Known(NamedTuple):
+    """What bronze says of partitions: positions, starts of those without one, whether it knows the hub."""
+
+    positions: dict[str, int | None]
+    starts: dict[str, int | None]
+    is_on_record: bool
+
+
+def _known(lake: Lake, hub: Hub, partition_ids: list[str]) -> _Known:
+    """Nothing before the table is made, and looking doesn't make it."""
     try:
         table = lake.existing(OPENAI_EVENTS)
     except NoTable:
-        return dict.fromkeys(partition_ids)
-    return {each: table.position(hub.app_id(each)) for each in partition_ids}
+        return _Known(dict.fromkeys(partition_ids), {}, is_on_record=False)
+    positions = {each: table.position(hub.app_id(each)) for each in partition_ids}
+    starts = {each: table.position(hub.start_id(each)) for each in partition_ids if positions[each] is None}
+    told = (*positions.values(), *starts.values())
+    others = (table.position(hub.app_id(each)) for each in hub.partition_ids if each not in positions)
+    return _Known(positions, starts, any(each is not None for each in chain(told, others)))

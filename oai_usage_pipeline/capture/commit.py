@@ -54,6 +54,7 @@ def commit(
     at_step: Callable[[Step], None] = lambda _: None,
     pause: Callable[[float], None] = time.sleep,
     acknowledged: Mapping[str, Ranges] = MappingProxyType({}),
+    begins: Mapping[str, int] = MappingProxyType({}),
     sound_at: int | None = None,
 ) -> list[CommittedRange]:
     """Make the batch part of bronze exactly once, however often this is called with it.
@@ -61,8 +62,9 @@ def commit(
     `batch` has the columns of OPENAI_EVENTS, each partition's rows in order. `at_step` is told
     when a step is done, so that a test can end the process there. `acknowledged` are the numbers of each
     partition that may be passed over; that they are read before the table does no harm, since an
-    acknowledgement is never taken back. `sound_at` is the version that preflight found sound; the commit
-    tells it to the next one.
+    acknowledgement is never taken back. `begins` are the numbers before the first event of partitions that
+    may have no position yet; one that isn't named begins with its rows. `sound_at` is the version that
+    preflight found sound; the commit tells it to the next one.
 
     Returns what this call added; partitions whose rows were all there already are left out.
     Raises SourceGap when a partition's rows don't continue its position; nothing is written then.
@@ -75,7 +77,7 @@ def commit(
             table = open_table()  # Step 1.
             positions = _positions(table, hub, batch)
             at_step("opened")
-            fresh = _continue_positions(hub, batch, positions, acknowledged)  # Step 2.
+            fresh = _continue_positions(hub, batch, positions, acknowledged, begins)  # Step 2.
             at_step("checked")
             ranges = _ranges(fresh)
             if ranges:
@@ -86,13 +88,14 @@ def commit(
         except (SourceGap, LakeDamaged):
             raise
         except Exception as error:  # noqa: BLE001 - step 4: whatever it was, the outcome is unknown
-            _wait(attempt, error, pause)
+            wait_to_repeat(attempt, error, pause)
         else:
             return ranges or [each for each in attempted if positions[each.partition_id] == each.last]
     raise AssertionError("unreachable: the last attempt raises")
 
 
-def _wait(attempt: int, error: Exception, pause: Callable[[float], None]) -> None:
+def wait_to_repeat(attempt: int, error: Exception, pause: Callable[[float], None]) -> None:
+    """Pause after a failed attempt, ever longer; raises LakeUnavailable after the last one."""
     if attempt == ATTEMPTS - 1:
         raise LakeUnavailable(
             f"Events could not be committed in {ATTEMPTS} attempts: {error}. Nothing is lost: the position "
@@ -120,6 +123,7 @@ def _continue_positions(
     batch: pl.DataFrame,
     positions: Mapping[str, int | None],
     acknowledged: Mapping[str, Ranges],
+    begins: Mapping[str, int],
 ) -> pl.DataFrame:
     """The rows above their partition's position, checked to follow it without a gap."""
     position = pl.col("partition_id").replace_strict(dict(positions), return_dtype=pl.Int64)
@@ -127,7 +131,7 @@ def _continue_positions(
     for (key,), rows in fresh.group_by("partition_id"):
         partition_id, numbers = str(key), rows["sequence_number"]
         last = positions[partition_id]
-        start = numbers.item(0) - 1 if last is None else last
+        start = begins.get(partition_id, numbers.item(0) - 1) if last is None else last
         _check_continuity(hub, partition_id, start, numbers, acknowledged.get(partition_id, ()))
     return fresh
 

@@ -28,8 +28,8 @@ class PartitionContents:
     """One partition of one life of a hub, as bronze has it.
 
     `held` are the numbers in bronze, `spare_count` how many rows repeat another's number. `first` is the
-    first number that bronze is known to have held: silver may still tell what bronze has lost; None where
-    nothing tells. `recorded` are its gaps on record.
+    first number that bronze is known to have held, or to begin with: silver may still tell what bronze has
+    lost; None where nothing tells. `recorded` are its gaps on record.
     """
 
     key: PartitionKey
@@ -85,11 +85,19 @@ def contents_of(lake: Lake, table: LakeTable, hub: Hub) -> list[PartitionContent
             key,
             table.position(Hub(key[0], key[1], ()).app_id(key[2])),
             *held.get(key, ((), 0)),
-            min((each for each in (firsts.get(key), _first(held, key)) if each is not None), default=None),
+            min(_told(firsts.get(key), _first(held, key), _start(table, key)), default=None),
             tuple(each for each in gaps if _key_of(each) == key),
         )
         for key in sorted(known, key=lambda key: (*key[:2], len(key[2]), key[2]))
     ]
+
+
+def _told(*numbers: int | None) -> list[int]:
+    return [each for each in numbers if each is not None]
+
+
+def _start(table: LakeTable, key: PartitionKey) -> int | None:
+    return table.position(Hub(key[0], key[1], ()).start_id(key[2]))
 
 
 def _held(table: LakeTable) -> dict[PartitionKey, tuple[Ranges, int]]:

@@ -11,6 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+
+import polars as pl
 
 from oai_usage_pipeline.capture.backlog import PartitionBacklog, backlog
 from oai_usage_pipeline.capture.batch import Batch, Intake, Limits
@@ -24,12 +27,16 @@ from oai_usage_pipeline.capture.peppers import check_pepper
 from oai_usage_pipeline.capture.preflight import Sound, preflight
 from oai_usage_pipeline.capture.rotations import Rotations
 from oai_usage_pipeline.capture.same_table import SameTable
-from oai_usage_pipeline.capture.source import HubEvent, Source
+from oai_usage_pipeline.capture.source import Hub, HubEvent, Source
+from oai_usage_pipeline.capture.starts import note_starts
 from oai_usage_pipeline.errors import PipelineError, SourceGap
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 
 logger = logging.getLogger(__name__)
+
+Added = list[CommittedRange]
+"""What a batch added, by partition."""
 
 
 @dataclass
@@ -112,7 +119,7 @@ class CaptureRun:
             with rare_garbage_collection():
                 self._capture(todo, found, result)
         else:
-            self._look(found, result)
+            self._begin(found, self._look(found, result))
         self._note_gaps(found, result)
         return result
 
@@ -123,6 +130,24 @@ class CaptureRun:
         if result.clock_fault is not None:
             logger.warning("%s", result.clock_fault)
         return sound
+
+    def _begin(self, found: list[PartitionBacklog], sound: Sound) -> Callable[[pl.DataFrame], Added]:
+        """Have all starts on record; returns what commits batches."""
+        bronze = SameTable(self.lake, sound.table_id)
+        starts = note_starts(bronze, self.source, found, sound.version)
+        return partial(
+            commit,
+            bronze,
+            found[0].hub,
+            at_step=self.at_step,
+            acknowledged={each.partition_id: each.acknowledged for each in found},
+            begins={
+                each.partition_id: min(each.after, starts[each.partition_id] - 1)
+                for each in found
+                if each.position is None
+            },
+            sound_at=sound.version,
+        )
 
     def _look_back(self, found: list[PartitionBacklog], result: Captured) -> None:
         """Nothing of this life of the hub is in bronze: perhaps there is something of another."""
@@ -139,13 +164,13 @@ class CaptureRun:
             try:
                 # While the readers connect, which takes longer: nothing is written before.
                 sound = self._look(found, result)
-                bronze = SameTable(self.lake, sound.table_id)
                 self._look_back(found, result)
                 check_pepper(self.lake, self.fingerprint, self.clock)
+                into_bronze = self._begin(found, sound)
                 rotations = Rotations(self.lake, self.fingerprint, self.clock)
                 while (batch := intake.next_batch()) is not None:
                     rotations.land()
-                    self._commit(bronze, todo, batch, result, sound.version)
+                    self._commit(into_bronze, found[0].hub, batch, result)
                     intake.release(batch)
                     logger.info("captured %d of %d events", result.event_count, total)
             except BaseException:
@@ -186,22 +211,9 @@ class CaptureRun:
             intake.reader_left(stream.partition_id)
 
     def _commit(
-        self,
-        bronze: SameTable,
-        todo: list[PartitionBacklog],
-        batch: Batch,
-        result: Captured,
-        sound_at: int,
+        self, into_bronze: Callable[[pl.DataFrame], Added], hub: Hub, batch: Batch, result: Captured
     ) -> None:
-        hub = todo[0].hub
-        added = commit(
-            bronze,
-            hub,
-            bronze_frame(hub, batch.rows, self.keep),
-            self.at_step,
-            acknowledged={each.partition_id: each.acknowledged for each in todo},
-            sound_at=sound_at,
-        )
+        added = into_bronze(bronze_frame(hub, batch.rows, self.keep))
         result.commit_count += 1
         for each in added:
             _add(result.partitions[each.partition_id], each)

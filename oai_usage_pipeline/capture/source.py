@@ -37,6 +37,10 @@ class Hub:
         """The name under which a partition's position is kept in bronze."""
         return f"capture/{self.event_hub}/{self.incarnation}/{partition_id}"
 
+    def start_id(self, partition_id: str) -> str:
+        """The name under which the number of a partition's first event is kept there."""
+        return f"{self.app_id(partition_id)}/start"
+
 
 @dataclass(frozen=True)
 class PartitionBounds:

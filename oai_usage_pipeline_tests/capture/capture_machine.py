@@ -92,9 +92,10 @@ class Held:
     @property
     def missing(self) -> set[int]:
         """Numbers that stop the partition: expired, never captured, and not acknowledged."""
-        if self.position is None:
+        if self.begun_at is None:
             return set()
-        return set(range(self.position + 1, self.first_held)) - self.given_up
+        first = self.begun_at if self.position is None else self.position + 1
+        return set(range(first, self.first_held)) - self.given_up
 
     def captured(self) -> list[HubEvent]:
         """What must be in bronze, given the position and where capture began."""
@@ -373,7 +374,15 @@ class CaptureMachine(RuleBasedStateMachine):
         }
         return json.dumps(envelope).encode()
 
+    def _begin(self) -> None:
+        """Partitions begin with what the hub holds at the first run of its life; those added later with 0."""
+        is_known = any(held.begun_at is not None for held in self.partitions.values())
+        for held in self.partitions.values():
+            if held.begun_at is None:
+                held.begun_at = 0 if is_known else held.first_held
+
     def _capture(self, at_step: Callable[[Step], None] = lambda _: None) -> Captured:
+        self._begin()
         source = self._source()
         run = CaptureRun(
             source, self.lake, FINGERPRINT, limits=Limits(rows=6), at_step=at_step, clock=lambda: self.now
@@ -397,9 +406,6 @@ class CaptureMachine(RuleBasedStateMachine):
             return
         assert held.position is None or position >= held.position
         assert position < held.next_number
-        if held.position is None:
-            # Never captured before: it begins with the first event that the hub still had.
-            held.begun_at = held.first_held
         held.position = position
 
 

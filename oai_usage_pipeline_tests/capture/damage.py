@@ -57,7 +57,7 @@ def table(lake: Lake) -> DeltaTable:
     return DeltaTable(lake.uri(OPENAI_EVENTS))
 
 
-def restore(lake: Lake, version: int = 2) -> None:
+def restore(lake: Lake, version: int = 3) -> None:
     table(lake).restore(version)
 
 

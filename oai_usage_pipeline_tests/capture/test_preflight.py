@@ -62,7 +62,7 @@ def refused(lake: Lake, source: ListSource | None = None) -> str:
         (damage.forget_positions, ["event 29 is its position, but there are 10 rows above it, 30 to 39"]),
         (damage.lose_a_file, [".parquet is missing"]),
         (damage.cut_a_file, [".parquet has", "bytes, the log says"]),
-        (damage.cut_last_log_entry, ["00000000000000000004.json is cut"]),
+        (damage.cut_last_log_entry, ["00000000000000000005.json is cut"]),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(
