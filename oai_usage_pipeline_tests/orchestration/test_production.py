@@ -80,6 +80,10 @@ def test_what_is_limited_carries_the_tags_that_limits_look_at() -> None:
     assert limits <= given | {BACKFILL_ID_TAG}
 
 
+def test_each_sensor_has_a_thread() -> None:
+    assert settings()["sensors"]["num_workers"] >= len(defs.get_repository_def().sensor_defs)
+
+
 def test_every_block_is_explained() -> None:
     explained = re.findall(
         r"^\| `([a-z_]+)", (REPOSITORY / "docs" / "DEPLOYMENT.md").read_text(), re.MULTILINE
