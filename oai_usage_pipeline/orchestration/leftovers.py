@@ -4,8 +4,11 @@ Belongs here: statements on its tables, since Dagster has no call for either. Wh
 `pruning`.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 import dagster as dg
 from dagster._core.instance import RUNLESS_RUN_ID
@@ -16,11 +19,22 @@ from dagster._core.storage.event_log.schema import (
     SqlEventLogStorageTable,
 )
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 CHECKS = AssetCheckExecutionsTable.c
 EVENTS = SqlEventLogStorageTable.c
 TAGS = AssetEventTagsTable.c
+
+AT_ONCE = 500
+"""Rows or runs in one statement: whoever writes to SQLite meanwhile waits for no more."""
+
+Id = TypeVar("Id", int, str)
+Connect = Callable[[], AbstractContextManager[Connection]]
+
+
+def in_parts(ids: list[Id]) -> Iterator[list[Id]]:
+    """AT_ONCE at a time."""
+    return (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
 
 
 def delete_check_results(storage: EventLogStorage, run_ids: Collection[str]) -> None:
@@ -36,18 +50,25 @@ def delete_observations(storage: EventLogStorage, before: datetime, *, dry_run: 
     Returns how many they are, also where none is deleted.
     """
     assert isinstance(storage, SqlEventLogStorage)
-    is_superseded = _is_superseded(before)
-    superseded = select(EVENTS.id).where(is_superseded)
-    with storage.index_connection() as connection:
-        count = connection.scalar(select(func.count()).select_from(superseded.subquery())) or 0
-        if not dry_run:
-            connection.execute(AssetEventTagsTable.delete().where(TAGS.event_id.in_(superseded)))
-            connection.execute(SqlEventLogStorageTable.delete().where(is_superseded))
+    superseded = _superseded(storage.index_connection, before)
     if not dry_run:
+        _delete_events(storage.index_connection, superseded)
         # SQLite has them twice, by asset and by run, under different numbers.
-        with storage.run_connection(RUNLESS_RUN_ID) as connection:
-            connection.execute(SqlEventLogStorageTable.delete().where(is_superseded))
-    return count
+        by_run = partial(storage.run_connection, RUNLESS_RUN_ID)
+        _delete_events(by_run, _superseded(by_run, before))
+    return len(superseded)
+
+
+def _superseded(connect: Connect, before: datetime) -> list[int]:
+    with connect() as connection:
+        return list(connection.scalars(select(EVENTS.id).where(_is_superseded(before))))
+
+
+def _delete_events(connect: Connect, ids: list[int]) -> None:
+    for part in in_parts(ids):
+        with connect() as connection:
+            connection.execute(AssetEventTagsTable.delete().where(TAGS.event_id.in_(part)))
+            connection.execute(SqlEventLogStorageTable.delete().where(EVENTS.id.in_(part)))
 
 
 def _is_superseded(before: datetime) -> ColumnElement[bool]:

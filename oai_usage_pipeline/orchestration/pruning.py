@@ -2,21 +2,27 @@
 
 Belongs here: which runs go. A run takes its events along, and with them what Dagster knows of an asset. So a
 run stays as long as one of its events is the latest materialization or observation of an asset or of one of
-its partitions, or the latest result of a check. What Dagster would leave of a run is for `leftovers`, when it
-happens for `maintenance`.
+its partitions, or the latest result of a check, or its last that was completed. What Dagster would leave of a
+run is for `leftovers`, when it happens for `maintenance`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
-from typing import TypeVar
 
 import dagster as dg
 from dagster._core.events import DagsterEventType
 from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
-from oai_usage_pipeline.orchestration.leftovers import delete_check_results, delete_observations
+from oai_usage_pipeline.orchestration.backfills import is_under_way
+from oai_usage_pipeline.orchestration.leftovers import (
+    AT_ONCE,
+    delete_check_results,
+    delete_observations,
+    in_parts,
+)
 
 FAILED_STAY_LONGER = 10
 """Times as long as others: somebody may still want to know why."""
@@ -24,17 +30,13 @@ FAILED_STAY_LONGER = 10
 MOST_RUNS = 20_000
 """Runs deleted at once, so that a first pruning after years ends, too; the rest goes the nights after."""
 
-AT_ONCE = 500
-
 ENDED_WELL = [dg.DagsterRunStatus.SUCCESS]
 ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-Id = TypeVar("Id", int, str)
-UNDER_WAY = {"REQUESTED", "CANCELING"}
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning did, or would do: runs that went, old ones that stay for what they hold, all before;
+    """What pruning did, or would do: runs that went, old ones met that stay for what they hold, all before;
     observations of no run that went."""
 
     removed_runs: int
@@ -57,11 +59,10 @@ def prune(
     Runs of a backfill that is not over stay, since it counts them. Interrupted, it is simply gone on with.
     """
     runs = instance.get_runs_count()
-    latest = set(_latest_runs(instance, check_keys))
-    old = list(_old_runs(instance, now - timedelta(days=run_days), ENDED_WELL))
-    old += _old_runs(instance, now - timedelta(days=run_days * FAILED_STAY_LONGER), ENDED_BADLY)
-    going = [run.run_id for run in old if run.run_id not in latest and not _is_of_backfill(instance, run)]
-    for part in _parts(going[:MOST_RUNS] if not dry_run else []):
+    going, kept = _sorted_out(
+        instance, set(_latest_runs(instance, check_keys)), now, timedelta(days=run_days)
+    )
+    for part in in_parts(going if not dry_run else []):
         # First, for nobody would know afterwards whose they were.
         delete_check_results(instance.event_log_storage, part)
         for run_id in part:
@@ -70,13 +71,30 @@ def prune(
     observations = delete_observations(
         instance.event_log_storage, now - timedelta(days=run_days), dry_run=dry_run
     )
-    return Pruned(min(len(going), MOST_RUNS), len(old) - len(going), runs, observations)
+    return Pruned(len(going), kept, runs, observations)
+
+
+def _sorted_out(
+    instance: dg.DagsterInstance, latest: Collection[str], now: datetime, stay: timedelta
+) -> tuple[list[str], int]:
+    """The runs to delete, at most MOST_RUNS, and how many old ones were met that stay."""
+    going: list[str] = []
+    kept = 0
+    ended_well = _old_runs(instance, now - stay, ENDED_WELL)
+    for run in chain(ended_well, _old_runs(instance, now - stay * FAILED_STAY_LONGER, ENDED_BADLY)):
+        if len(going) == MOST_RUNS:
+            break
+        if run.run_id in latest or _is_of_backfill(instance, run):
+            kept += 1
+        else:
+            going.append(run.run_id)
+    return going, kept
 
 
 def _old_runs(
     instance: dg.DagsterInstance, before: datetime, statuses: list[dg.DagsterRunStatus]
 ) -> Iterator[dg.DagsterRun]:
-    """Runs that ended so before then, oldest first; no more than are needed to delete MOST_RUNS."""
+    """Runs that ended so before then, oldest first; read as far as they are taken."""
     cursor: str | None = None
     filters = dg.RunsFilter(statuses=statuses, updated_before=before)
     while True:
@@ -92,7 +110,7 @@ def _is_of_backfill(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     if (backfill_id := run.tags.get("dagster/backfill")) is None:
         return False
     backfill = instance.get_backfill(backfill_id)
-    return backfill is not None and backfill.status.name in UNDER_WAY
+    return backfill is not None and is_under_way(backfill.status.value)
 
 
 def _latest_runs(instance: dg.DagsterInstance, check_keys: Collection[dg.AssetCheckKey]) -> Iterator[str]:
@@ -104,15 +122,12 @@ def _latest_runs(instance: dg.DagsterInstance, check_keys: Collection[dg.AssetCh
         ):
             yield from (each.run_id for each in fetch(key, limit=1).records)
             by_partition = instance.get_latest_storage_id_by_partition(key, kind)
-            for ids in _parts(sorted(by_partition.values())):
+            for ids in in_parts(sorted(by_partition.values())):
                 found = fetch(dg.AssetRecordsFilter(asset_key=key, storage_ids=ids), limit=len(ids))
                 yield from (each.run_id for each in found.records)
-    checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(check_keys))
-    yield from (each.run_id for each in checks.values())
-
-
-def _parts(ids: list[Id]) -> Iterable[list[Id]]:
-    return (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
+    # A check that crashed has a latest result that says nothing.
+    for each in instance.event_log_storage.get_asset_check_summary_records(list(check_keys)).values():
+        yield from (found for found in (each.last_run_id, each.last_completed_run_id) if found)
 
 
 def _delete(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.instance import RUNLESS_RUN_ID
+from sqlalchemy import Engine, event
 
+from oai_usage_pipeline.orchestration import leftovers, pruning
+from oai_usage_pipeline.orchestration.backfills import is_under_way
 from oai_usage_pipeline.orchestration.pruning import Pruned, prune
 from oai_usage_pipeline_tests.postgres_server import postgres_server
 from oai_usage_pipeline_tests.production import settings
@@ -38,15 +43,17 @@ def plain() -> None:
 
 
 @dg.asset_check(asset=plain)
-def is_plain() -> dg.AssetCheckResult:
+def is_plain(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """Is run by itself, too."""
+    if context.run.tags.get("must") == "fail":
+        raise ValueError("asked to")
     return dg.AssetCheckResult(passed=True)
 
 
-def check(instance: dg.DagsterInstance) -> str:
+def check(instance: dg.DagsterInstance, **tags: str) -> str:
     job = dg.define_asset_job("check", dg.AssetSelection.checks(is_plain))
     made = dg.Definitions([plain], asset_checks=[is_plain], jobs=[job]).resolve_job_def("check")
-    return made.execute_in_process(instance=instance).run_id
+    return made.execute_in_process(instance=instance, tags=tags, raise_on_error=False).run_id
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -128,6 +135,61 @@ def test_failed_runs_stay_ten_times_as_long_and_those_at_work_for_good(instance:
     prune_all(instance, timedelta(days=31))
     assert failed not in runs(instance)
     assert waiting in runs(instance)
+
+
+def test_the_last_result_of_a_check_stays_when_the_check_crashes_ever_after(
+    instance: dg.DagsterInstance,
+) -> None:
+    checked = [check(instance) for _ in range(2)]
+    crashed = check(instance, must="fail")
+    prune_all(instance)
+    assert runs(instance) == {checked[1], crashed}
+    key = dg.AssetCheckKey(plain.key, "is_plain")
+    last = instance.event_log_storage.get_asset_check_summary_records([key])[key]
+    assert (last.last_completed_run_id, last.last_run_id) == (checked[1], crashed)
+
+
+def test_one_night_looks_at_no_more_runs_than_it_deletes(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "MOST_RUNS", 2)
+    made = [run(instance, plain) for _ in range(4)]
+    assert prune_all(instance, dry_run=True) == Pruned(2, 0, 4)
+    assert prune_all(instance) == Pruned(2, 0, 4)
+    assert runs(instance) == set(made[2:])
+    assert prune_all(instance) == Pruned(1, 1, 2)
+
+
+def test_runs_of_a_backfill_stay_until_it_is_over(instance: dg.DagsterInstance) -> None:
+    run(instance, plain, tags={"dagster/backfill": "some"})
+    run(instance, plain)
+    for status in BulkActionStatus:
+        made = PartitionBackfill("some", status, from_failure=False, tags={}, backfill_timestamp=0.0)
+        if instance.get_backfill("some") is None:
+            instance.add_backfill(made)
+        instance.update_backfill(made)
+        assert prune_all(instance, dry_run=True).kept_runs == 1 + is_under_way(status.value), status
+
+
+def test_observations_are_deleted_in_parts_so_that_writers_come_between(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "AT_ONCE", 2)
+    for _ in range(6):
+        instance.report_runless_asset_event(dg.AssetObservation("hub"))
+    deleted = []
+
+    def note(_1: object, cursor: Any, statement: str, *_2: object) -> None:
+        if statement.startswith("DELETE FROM event_logs"):
+            deleted.append(cursor.rowcount)
+
+    event.listen(Engine, "after_cursor_execute", note)
+    try:
+        assert prune_all(instance).removed_observations == 5
+    finally:
+        event.remove(Engine, "after_cursor_execute", note)
+    assert max(deleted) == 2
+    assert len(observed(instance)) == 1
 
 
 def test_old_observations_of_no_run_go_but_the_latest_of_each_partition(instance: dg.DagsterInstance) -> None:
