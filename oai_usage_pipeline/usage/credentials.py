@@ -112,7 +112,7 @@ _FORMS = (
     _Form(
         b"8Q~",
         re.compile(rb"(?P<secret>8Q~[\w.~-]{34})(?![\w.~-])"),
-        before=re.compile(rb"(?<![\w.~-])[\w.~-]{3}"),
+        before=re.compile(rb"(?:(?<![\w.~-])|(?<=\\u[0-9A-Fa-f]{4}))[\w.~-]{3}"),
         width=3,
     ),
 )

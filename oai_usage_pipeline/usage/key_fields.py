@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from oai_usage_pipeline.usage.credentials import ESCAPED, may_hold_credential, without_credentials
-from oai_usage_pipeline.usage.escaped_quotes import with_plain_quotes
+from oai_usage_pipeline.usage.escaped_quotes import PlainQuotes
 from oai_usage_pipeline.usage.key_looks import is_credential
 from oai_usage_pipeline.usage.key_search import SPACE, key_values, names_key, unescaped
 
@@ -90,25 +90,25 @@ def _escaped(key: str) -> set[str]:
 
 def _scrub(body: bytes, fingerprint: Callable[[str], str], keys: dict[bytes, bytes]) -> bytes:
     """The bytes without the keys that they name and without `keys`, to which it adds them."""
-    plain = with_plain_quotes(body)
-    scrubbed = _without_keys(_without_named(plain, fingerprint, keys), keys)
-    return body if scrubbed == plain else scrubbed
+    return _without_keys(_without_named(body, fingerprint, keys), keys)
 
 
 def _without_named(body: bytes, fingerprint: Callable[[str], str], keys: dict[bytes, bytes]) -> bytes:
     """The bytes without the keys that they name, which are added to `keys`."""
+    plain = PlainQuotes(body)
     replaced: list[bytes] = []
     done = 0
-    for start, end, escapes, quote, is_common in key_values(body):
-        raw = body[start:end]
+    for start, end, escapes, quote, is_common in key_values(plain.text):
+        raw = plain.text[start:end]
         key = unescaped(raw, escapes)
         mark = fingerprint(key).encode()
-        replaced += (body[done:start], quote, mark, quote)
-        done = end
+        first, last = plain.place(start), plain.place(end)
+        replaced += (body[done:first], quote, mark, quote)
+        done = last
         is_name = is_common and not _LONG_TOKEN.fullmatch(raw)
         if len(key) >= SHORTEST_CREDENTIAL and mark != raw and not is_name:
             forms = (form.encode("utf-8", "replace") for form in searched_forms(key))
-            keys.update(dict.fromkeys((raw, *forms), mark))
+            keys.update(dict.fromkeys((raw, body[first:last], *forms), mark))
     found: dict[str, str] = {}
     scrubbed = without_credentials(b"".join((*replaced, body[done:])), _noting(found, fingerprint))
     keys.update((key.encode(), mark.encode()) for key, mark in found.items())
@@ -128,15 +128,16 @@ def _noting(found: dict[str, str], fingerprint: Callable[[str], str]) -> Callabl
 
 
 def _scrub_words(text: str, fingerprint: Callable[[str], str], found: dict[str, str]) -> str:
-    body = with_plain_quotes(text.encode("utf-8", "surrogatepass"))
+    body = text.encode("utf-8", "surrogatepass")
+    plain = PlainQuotes(body)
     replaced: list[bytes] = []
     done = 0
-    for value in key_values(body):
-        if word := _WORD.fullmatch(body, value.start, value.end):
+    for value in key_values(plain.text):
+        if word := _WORD.fullmatch(plain.text, value.start, value.end):
             key = unescaped(word["word"], value.escapes)
             mark = fingerprint(key)
-            replaced += (body[done : word.start("word")], mark.encode())
-            done = word.end("word")
+            replaced += (body[done : plain.place(word.start("word"))], mark.encode())
+            done = plain.place(word.end("word"))
             is_name = value.is_common and not _LONG_TOKEN.fullmatch(word["word"])
             if mark != key and is_credential(key) and not is_name:
                 found[key] = mark

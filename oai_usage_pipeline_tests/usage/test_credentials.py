@@ -48,6 +48,7 @@ CREDENTIALS = {
     "a key in a query": ("?q=%22{}%22", "sk-proj-abcDEF123456ghiJKL7890"),
     "an application's secret": ("client_secret={}", APPLICATION),
     "the same without a name": ("'{}'", APPLICATION),
+    "a secret behind an escape": ("\\u0022{}\\u0022", APPLICATION),
     "a key of Azure's": ("my key {} is", AZURE),
     "a token by name": ("access_token: {}", "abcdef1234567890"),
     "a password": ("password: {}", "S3cret-Passw0rd!"),

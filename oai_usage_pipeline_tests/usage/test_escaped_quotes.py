@@ -1,14 +1,14 @@
-"""Quotes written by their number hide no key, at whatever depth, and JSON says the same without them."""
+"""Quotes written by their number hide no key, at whatever depth, and nothing but the key is changed."""
 
 import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oai_usage_pipeline.usage.envelope import Envelope
-from oai_usage_pipeline.usage.escaped_quotes import with_plain_quotes
+from oai_usage_pipeline.usage.escaped_quotes import PlainQuotes
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -26,14 +26,25 @@ def _by_number(found: re.Match[str]) -> str:
 
 
 @given(st.text("\"'\\u0027x", max_size=12), st.lists(st.sampled_from([json.dumps, by_number]), max_size=4))
-def test_json_says_the_same_at_any_depth_whoever_wrote_it(text: str, writers: list[object]) -> None:
-    written = by_number(text)
+@example("JS writes \\u0027 for '; ", [json.dumps])
+@example("\\u0022", [by_number, json.dumps])
+def test_nothing_but_the_key_is_changed(text: str, writers: list[object]) -> None:
+    written = by_number([text, {"api-key": KEY, "said": text}])
     for write in writers:
         written = write(written)  # type: ignore[operator]  # one of two functions
-    read = with_plain_quotes(written.encode()).decode()
-    for _ in range(len(writers) + 1):
-        read = json.loads(read)
-    assert read == text
+    marked = written.replace(KEY, FINGERPRINT.of(KEY))
+    assert FINGERPRINT.seal(Envelope("t", None, written)).Request == marked
+    assert FINGERPRINT.scrub_unreadable(written.encode()).decode() == marked
+
+
+@given(st.text("\"'\\u0027x"))
+def test_what_is_no_quote_stands_where_it_stood(text: str) -> None:
+    plain = PlainQuotes(text.encode())
+    places = [plain.place(position) for position in range(len(plain.text) + 1)]
+    assert places == sorted(places)
+    assert places[-1] == len(text)
+    for position, byte in enumerate(plain.text):
+        assert byte in b"\"'\\" or text.encode()[places[position]] == byte
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])

@@ -33,6 +33,7 @@ FORMS = {
     "a field with spaces": '{"NAME" : "VALUE"}',
     "a field of Python": "{'NAME': 'VALUE'}",
     "a field within a text": '{\\"NAME\\":\\"VALUE\\"}',
+    "a field by numbers": "{\\u0022NAME\\u0022:\\u0022VALUE\\u0022}",
     "a pair": '{"name":"NAME","value":"VALUE"}',
     "a pair in reverse": '{"value":"VALUE","name":"NAME"}',
     "a pair in reverse and more": '{"value":"VALUE", "name":"NAME", "x":1}',
