@@ -1,10 +1,11 @@
-"""Whether a lake without events is a new one, or one whose table of events was lost.
+"""Whether a lake without events, or without erasures, is a new one, or one that has lost that table.
 
-Belongs here: that one question, asked before anything makes the table. What a table that is there says of
-itself is for `preflight`.
+Belongs here: that question, asked before anything makes the table. What a table that is there says of itself
+is for `preflight`.
 
 Begun anew, bronze would hold what the hub still has and nothing older, and silver, gold and charges would
-follow it: usage gone without a word.
+follow it: usage gone without a word. Without the record of erasures, what was erased would be landed again
+with its texts.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,12 @@ from collections.abc import Iterator
 from oai_usage_pipeline.capture.gaps import gaps_of
 from oai_usage_pipeline.errors import LakeDamaged, NoTable
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.tables import CAPTURE_GAPS, OPENAI_EVENTS, USAGE_EVENTS
+from oai_usage_pipeline.lake.properties import ERASURES
+from oai_usage_pipeline.lake.table import LakeTable
+from oai_usage_pipeline.tables import CAPTURE_GAPS, OPENAI_EVENTS, PAYLOAD_ERASURES, USAGE_EVENTS
+
+ERASING = "payload_erasures"
+"""The application transaction that every writer of the record of erasures moves."""
 
 
 def refuse_lost_table(lake: Lake) -> None:
@@ -30,6 +36,29 @@ def refuse_lost_table(lake: Lake) -> None:
         "charges too. Bring the folder back from a backup, in place of an empty one. To begin anew on "
         "purpose, set OAI_USAGE_LAKE_URI to another place, or remove the other tables of the lake as well"
     )
+
+
+def refuse_lost_erasures(lake: Lake, bronze: LakeTable) -> None:
+    """Raise LakeDamaged where bronze tells of erasures that `payload_erasures` doesn't have (any more).
+
+    Reads nothing more where nobody ever erased. Raises LakeUnavailable when the lake can't be read.
+    """
+    if (noted := bronze.erasures_noted) and (found := _recorded(lake)) < noted:
+        raise LakeDamaged(
+            f"{PAYLOAD_ERASURES.name} is not there, or was made anew or set back, at "
+            f"{lake.uri(PAYLOAD_ERASURES)}: its counter {ERASING} is {found}, and {OPENAI_EVENTS.name} tells "
+            f"of an erasure at {noted}. Nothing is captured, repaired or erased: without the record, texts "
+            "that were erased would come back. Bring the folder back from a backup. Where there is none, "
+            f"remove what tells of it (ALTER TABLE {OPENAI_EVENTS.name} UNSET TBLPROPERTIES ('{ERASURES}')), "
+            "and erase once more whatever was erased"
+        )
+
+
+def _recorded(lake: Lake) -> int:
+    try:
+        return lake.existing(PAYLOAD_ERASURES).position(ERASING) or 0
+    except NoTable:
+        return 0
 
 
 def _has_begun(lake: Lake) -> bool:

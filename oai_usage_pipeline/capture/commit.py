@@ -22,6 +22,7 @@ from typing import Literal
 import polars as pl
 
 from oai_usage_pipeline.capture.continuity import Ranges, gap, out_of_order
+from oai_usage_pipeline.capture.landing import Keep, as_they_came
 from oai_usage_pipeline.capture.source import Hub
 from oai_usage_pipeline.errors import LakeDamaged, LakeUnavailable, PositionConflict, SourceGap
 from oai_usage_pipeline.lake.table import LakeTable
@@ -56,6 +57,7 @@ def commit(
     acknowledged: Mapping[str, Ranges] = MappingProxyType({}),
     begins: Mapping[str, int] = MappingProxyType({}),
     sound_at: int | None = None,
+    keep: Keep = as_they_came,
 ) -> list[CommittedRange]:
     """Make the batch part of bronze exactly once, however often this is called with it.
 
@@ -64,7 +66,9 @@ def commit(
     partition that may be passed over; that they are read before the table does no harm, since an
     acknowledgement is never taken back. `begins` are the numbers before the first event of partitions that
     may have no position yet; one that isn't named begins with its rows. `sound_at` is the version that
-    preflight found sound; the commit tells it to the next one.
+    preflight found sound; the commit tells it to the next one. `keep` takes out of the rows what is not to be
+    written, once the table is open: an erasure refuses every commit whose table was opened before it was on
+    record.
 
     Returns what this call added; partitions whose rows were all there already are left out.
     Raises SourceGap when a partition's rows don't continue its position; nothing is written then.
@@ -83,7 +87,7 @@ def commit(
             if ranges:
                 attempted = ranges
                 moved = {hub.app_id(each.partition_id): each.last for each in ranges}
-                table.append(fresh, moved, sound_at=sound_at)  # Step 3.
+                table.append(keep(fresh), moved, sound_at=sound_at)  # Step 3.
             at_step("appended")
         except (SourceGap, LakeDamaged):
             raise

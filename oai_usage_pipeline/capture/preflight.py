@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 
 from oai_usage_pipeline.capture.backlog import PartitionBacklog
-from oai_usage_pipeline.capture.beginning import refuse_lost_table
+from oai_usage_pipeline.capture.beginning import refuse_lost_erasures, refuse_lost_table
 from oai_usage_pipeline.capture.contents import contents_of, size, spans
 from oai_usage_pipeline.capture.gaps import Gap
 from oai_usage_pipeline.capture.same_table import lost_meanwhile
@@ -87,8 +87,8 @@ class Sound:
 def preflight(lake: Lake, found: Sequence[PartitionBacklog], now: datetime) -> Sound:
     """Look at bronze before it is written.
 
-    Raises LakeDamaged when bronze contradicts itself in any partition of `found`, or was lost: nothing at all
-    must be written then. Raises LakeUnavailable when it can't be read.
+    Raises LakeDamaged when bronze contradicts itself in any partition of `found`, or was lost, or the record
+    of erasures was: nothing at all must be written then. Raises LakeUnavailable when it can't be read.
     """
     refuse_lost_table(lake)
     try:
@@ -98,6 +98,7 @@ def preflight(lake: Lake, found: Sequence[PartitionBacklog], now: datetime) -> S
             raise lost_meanwhile(lake.uri(OPENAI_EVENTS)) from None
         return Sound()
     table.refuse_strange_form(FIRST_COLUMNS)
+    refuse_lost_erasures(lake, table)
     damage = table.damaged_files() or list(_contradictions(table, found))
     if not damage and table.unproven_commits(LATELY, MOST_WALKED):
         damage = list(_holes_and_spares(lake, table, found[0].hub))

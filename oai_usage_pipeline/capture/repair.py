@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from oai_usage_pipeline.capture.beginning import refuse_lost_erasures
 from oai_usage_pipeline.capture.contents import (
     PartitionContents,
     PartitionKey,
@@ -121,6 +122,7 @@ class Repair:
         self.lake.existing(OPENAI_EVENTS).refuse_strange_form(FIRST_COLUMNS)
         # Opened for writing: a table of an older contract gains the columns that rows are written with.
         table = self.lake.table(OPENAI_EVENTS)
+        refuse_lost_erasures(self.lake, table)
         hub = self.source.describe()
         gone = table.gone_files()
         # The keys of rows whose files are gone can't be read.

@@ -147,6 +147,7 @@ class CaptureRun:
                 if each.position is None
             },
             sound_at=sound.version,
+            keep=self.keep,
         )
 
     def _look_back(self, found: list[PartitionBacklog], result: Captured) -> None:
@@ -213,7 +214,7 @@ class CaptureRun:
     def _commit(
         self, into_bronze: Callable[[pl.DataFrame], Added], hub: Hub, batch: Batch, result: Captured
     ) -> None:
-        added = into_bronze(bronze_frame(hub, batch.rows, self.keep))
+        added = into_bronze(bronze_frame(hub, batch.rows))
         result.commit_count += 1
         for each in added:
             _add(result.partitions[each.partition_id], each)

@@ -16,6 +16,8 @@ LOG_RETENTION = "delta.logRetentionDuration"
 FILE_RETENTION = "delta.deletedFileRetentionDuration"
 COMPACTION = "oaiUsage.compaction"
 """Who compacts the table: see `upkeep`."""
+ERASURES = "oaiUsage.erasures"
+"""How far the record of erasures was when the last one began: see `LakeTable.note_erasures`."""
 
 PROPERTIES = {
     # Opening a table at version 5,000 takes 26 ms with checkpoints and a second without.

@@ -18,7 +18,7 @@ from oai_usage_pipeline.lake.failures import explained, explaining, sentence
 from oai_usage_pipeline.lake.files import set_aside
 from oai_usage_pipeline.lake.inspection import Inspection
 from oai_usage_pipeline.lake.log import LogFiles
-from oai_usage_pipeline.lake.properties import lacking, properties_of, refuse_forgotten_positions
+from oai_usage_pipeline.lake.properties import ERASURES, lacking, properties_of, refuse_forgotten_positions
 from oai_usage_pipeline.lake.store import delta_options, polars_options
 from oai_usage_pipeline.lake.upkeep import Upkeep
 from oai_usage_pipeline.lake.writing import Positions, commit_of, writer
@@ -127,6 +127,20 @@ class LakeTable(Inspection, Upkeep):
     def position(self, app_id: str) -> int | None:
         """The last committed number of an application transaction; None if there is none, 0 is one."""
         return self._handle.transaction_version(app_id)
+
+    @property
+    def erasures_noted(self) -> int:
+        """How far the record of erasures must be, at least; 0 where none ever began."""
+        return int(self._handle.metadata().configuration.get(ERASURES, 0))
+
+    @explained
+    def note_erasures(self, reached: int) -> None:
+        """Note how far the record of erasures is; every commit that was prepared before is refused by that.
+
+        So whoever commits to the table afterwards has opened it afterwards. Raises PositionConflict when
+        another writer changed the table's properties or columns.
+        """
+        self._set({ERASURES: str(reached)})
 
     @explained
     def append(

@@ -5,17 +5,25 @@ rewritten and old files go, for `rewriting`.
 
 The record is begun before anything changes and finished when the last old file is gone. What was begun and
 not finished is taken over by the next erasure of the same subject. Numbers stay, also in closed months.
+
+1. The record is begun, and noted in bronze: that refuses every commit of a table that was opened before. So
+   who lands events from now on has read the record.
+2. Their events are looked for once more: some may have been landed since somebody was asked.
+3. Days are rewritten, tables follow, old files go; the record is finished.
+
 Events that arrive later are not covered: erase again, or keep no texts at all. Those that come again are for
 `forgetting`, which goes by the record.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import polars as pl
 
+from oai_usage_pipeline.capture.beginning import ERASING, refuse_lost_erasures
 from oai_usage_pipeline.errors import ConfigurationError, HistoryGone, NoTable, PositionConflict
 from oai_usage_pipeline.lake.failures import explaining
 from oai_usage_pipeline.lake.lake import Lake
@@ -28,9 +36,6 @@ from oai_usage_pipeline.refresh.silver import CHUNK_ROWS
 from oai_usage_pipeline.tables import OPENAI_EVENTS, PAYLOAD_ERASURES
 from oai_usage_pipeline.usage.fingerprint import KeyFingerprint, version_of
 from oai_usage_pipeline.usage.payload import without_texts
-
-_COUNTER = "payload_erasures"
-"""The application transaction that every writer of the record moves: two at once can't both succeed."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +96,20 @@ def erase(
     clock: Callable[[], datetime],
     report: Callable[[str], None] = lambda _: None,
 ) -> Erasure:
-    """Erase the texts of the events that `events_of` found; returns the finished record.
+    """Erase the texts of the events that `events_of` found, and of those that came since; returns the record.
 
     After a failure, call it again. Raises ConfigurationError without a name or a reason, PositionConflict
     when other writers keep getting ahead, LakeUnavailable, LakeDamaged.
     """
     if not by.strip() or not why.strip():
         raise ConfigurationError("It must be said who erases, and why: --by or --why is empty")
+    refuse_lost_erasures(lake, lake.existing(OPENAI_EVENTS))
     subject = _as_recorded(lake, subject)
-    record = _begin(lake, subject, found, by, why, clock())
+    record = _begin(lake, subject, found, by, why, clock())  # Step 1.
+    _note(lake)
+    there = events_of(lake, subject)  # Step 2.
     last = _last_accepted(lake)
-    for day, count in found.items():
+    for day, count in there.items():  # Step 3.
         rewrite_day(lake, day, lambda rows: _erased(rows, subject))
         report(f"{day}: erased the texts of {count:,} events")
     if subject.kind == "user":
@@ -112,7 +120,8 @@ def erase(
         follow(lake, DAILY[:1])
         remove_old_files(lake, [OPENAI_EVENTS])
     # By the hub's clock, if ours is behind: what was there when it began is erased.
-    return _finish(lake, record, max(clock(), last) if last else clock())
+    finished_at = max(clock(), last) if last else clock()
+    return _finish(lake, record, _with_late(record, found, there, finished_at))
 
 
 def erasures_of(lake: Lake) -> list[Erasure]:
@@ -168,8 +177,30 @@ def _is_same(record: Erasure, new: Erasure) -> bool:
     return record.finished_at is None and (record.kind, record.subject) == (new.kind, new.subject)
 
 
-def _finish(lake: Lake, record: Erasure, now: datetime) -> Erasure:
-    done = replace(record, finished_at=now)
+def _note(lake: Lake) -> None:
+    """That the record is begun, in bronze: what commits to it afterwards has read the record."""
+    for _ in range(ATTEMPTS):
+        reached = lake.existing(PAYLOAD_ERASURES).position(ERASING) or 0
+        with suppress(PositionConflict):
+            lake.existing(OPENAI_EVENTS).note_erasures(reached)
+            return
+    raise PositionConflict(f"{OPENAI_EVENTS.name}: other writers keep getting ahead: try again")
+
+
+def _with_late(
+    record: Erasure, found: dict[str, int], there: dict[str, int], finished_at: datetime
+) -> Erasure:
+    """The record, finished, with the events that were landed after it was looked what there is."""
+    return replace(
+        record,
+        finished_at=finished_at,
+        day_count=record.day_count + len(there.keys() - found.keys()),
+        erased_event_count=record.erased_event_count
+        + sum(max(0, count - found.get(day, 0)) for day, count in there.items()),
+    )
+
+
+def _finish(lake: Lake, record: Erasure, done: Erasure) -> Erasure:
     _rewrite(lake, lambda records: [done if each == record else each for each in records])
     return done
 
@@ -183,7 +214,7 @@ def _rewrite(lake: Lake, change: Callable[[list[Erasure]], list[Erasure]]) -> li
             return before
         rows = pl.DataFrame([asdict(each) for each in after], schema=PAYLOAD_ERASURES.schema)
         try:
-            table.replace(rows, {_COUNTER: (table.position(_COUNTER) or 0) + 1})
+            table.replace(rows, {ERASING: (table.position(ERASING) or 0) + 1})
         except PositionConflict:
             continue
         return after
@@ -191,5 +222,6 @@ def _rewrite(lake: Lake, change: Callable[[list[Erasure]], list[Erasure]]) -> li
 
 
 def _records(table: LakeTable) -> list[Erasure]:
-    rows = table.scan().select(*PAYLOAD_ERASURES.schema).collect()
+    table.refuse_cut_files()
+    rows = table.read(table.scan().select(*PAYLOAD_ERASURES.schema))
     return [Erasure(*row) for row in rows.iter_rows()]

@@ -9,12 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from oai_usage_pipeline.audit.invariants import verify
+from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.cli import main
 from oai_usage_pipeline.errors import ConfigurationError
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.privacy import erasure
 from oai_usage_pipeline.privacy.erasure import erase, erasures_of, events_of
+from oai_usage_pipeline.privacy.forgetting import Forgetting
 from oai_usage_pipeline.privacy.retention import purge
 from oai_usage_pipeline.privacy.subject import Subject, subscription, user
 from oai_usage_pipeline.tables import KEY_ROTATIONS, OPENAI_EVENTS, TOKEN_USAGE_HOURLY, USAGE_EVENTS
@@ -208,6 +210,38 @@ def test_an_erasure_that_dies_is_taken_over_by_the_next(hub: Hub, monkeypatch: p
     forget(hub.lake, forgotten)
     assert [(each.finished_at, each.erased_event_count) for each in erasures_of(hub.lake)] == [(NOW, 6)]
     assert words_in(Path(hub.lake.location), USER) == []
+
+
+def test_what_is_landed_while_somebody_is_asked_is_erased_as_well(hub: Hub) -> None:
+    whom = user(USER, FINGERPRINT)
+    found = events_of(hub.lake, whom)
+    hub.send(11, call(USER, WORD))
+    hub.send(12, call(USER, WORD))
+    hub.capture()
+    done = erase(hub.lake, whom, found, "Grace", "they asked", lambda: NOW)
+    assert (done.day_count, done.erased_event_count) == (3, 8)
+    assert erasures_of(hub.lake) == [done]
+    assert events_of(hub.lake, whom) == {}
+    assert words_in(Path(hub.lake.location), WORD) == []
+
+
+def test_a_capture_that_read_the_record_before_an_erasure_reads_it_again(hub: Hub) -> None:
+    # Nothing of theirs is there yet: no rewritten day would refuse the capture.
+    whom = user("charles@example.com", FINGERPRINT)
+    keep = Forgetting(hub.lake, FINGERPRINT)
+    erased: list[erasure.Erasure] = []
+
+    def overtaken(rows: pl.DataFrame) -> pl.DataFrame:
+        kept = keep(rows)
+        if not erased:
+            erased.append(forget(hub.lake, whom))
+        return kept
+
+    hub.send(12, call("charles@example.com", WORD))
+    captured = CaptureRun(hub.source, hub.lake, FINGERPRINT, keep=overtaken).execute()
+    assert (captured.errors, captured.event_count) == ([], 1)
+    assert events_of(hub.lake, whom) == {}
+    assert whom.pseudonym in derive_all(hub.lake)[USAGE_EVENTS.name]["user_id"]
 
 
 def test_nobody_erases_without_a_name_and_a_reason(hub: Hub) -> None:

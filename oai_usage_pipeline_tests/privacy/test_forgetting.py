@@ -1,6 +1,7 @@
 """Erased stays erased when events come again: from the hub, from files that were left, by another pepper."""
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, date, datetime
@@ -14,6 +15,7 @@ from oai_usage_pipeline.capture.lost_rows import put_back
 from oai_usage_pipeline.capture.repair import Repair
 from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.cli import main
+from oai_usage_pipeline.errors import LakeDamaged
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.orchestration.resources import Pipeline
 from oai_usage_pipeline.privacy.erasure import Erasure, erase, events_of
@@ -156,6 +158,34 @@ def test_an_erasure_goes_no_further_than_its_own_time(hub: Hub) -> None:
     landed = Forgetting(hub.lake, FINGERPRINT)(rows.filter(pl.col("body").is_null()))
     of_day = landed.group_by("enqueued_date", maintain_order=True).agg(pl.col("payload").is_not_null().sum())
     assert sorted(of_day.rows()) == [(date(2026, 3, 10), 2), (date(2026, 3, 11), 0)]
+
+
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_nothing_is_written_where_the_record_of_erasures_was_lost(hub: Hub, is_made_anew: bool) -> None:
+    whom = user(USER, FINGERPRINT)
+    forget(hub.lake, whom)
+    shutil.rmtree(hub.lake.uri(PAYLOAD_ERASURES))
+    if is_made_anew:
+        hub.lake.table(PAYLOAD_ERASURES)
+    lose_the_tail(hub.lake)
+    keep = Forgetting(hub.lake, FINGERPRINT)
+    for write in (
+        lambda: repair(hub, FINGERPRINT, keep),
+        lambda: CaptureRun(hub.source, hub.lake, FINGERPRINT, keep=keep).execute(),
+        lambda: forget(hub.lake, whom),
+    ):
+        with pytest.raises(LakeDamaged, match="payload_erasures is not there, or was made anew or set back"):
+            write()
+    assert words_in(Path(hub.lake.location), WORD) == []
+
+
+def test_a_record_of_erasures_whose_file_is_gone_is_named(hub: Hub) -> None:
+    forget(hub.lake, user(USER, FINGERPRINT))
+    for each in Path(hub.lake.uri(PAYLOAD_ERASURES)).glob("*.parquet"):
+        each.unlink()
+    hub.send(12, call(USER, LATER))
+    with pytest.raises(LakeDamaged, match=r"payload_erasures.* lacks what its log names"):
+        CaptureRun(hub.source, hub.lake, FINGERPRINT, keep=Forgetting(hub.lake, FINGERPRINT)).execute()
 
 
 def test_a_subscriptions_texts_stay_away_under_its_renewed_key(hub: Hub) -> None:
