@@ -11,6 +11,14 @@ from click.testing import CliRunner, Result
 
 from oai_usage_pipeline.capture.gaps import gaps_of
 from oai_usage_pipeline.cli import main
+from oai_usage_pipeline.definitions import build_definitions
+from oai_usage_pipeline.orchestration.conditions import (
+    BACKFILL,
+    HUB_OR_LAKE,
+    LAG,
+    REFERENCE_FILES,
+    VERIFICATION,
+)
 from oai_usage_pipeline.tables import USAGE_EVENTS
 from oai_usage_pipeline_tests.embedded_lake import EmbeddedLake, embedded_lake
 from oai_usage_pipeline_tests.reconcile.truth import Call, charged, export, measured, written
@@ -33,6 +41,15 @@ def sections() -> Iterator[tuple[str, list[str]]]:
         blocks = re.findall(r"^```\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
         lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
         yield heading, [line for line in lines if line.startswith("oai-usage ")]
+
+
+def test_the_table_of_symptoms_has_every_check_and_alert_and_leads_to_a_section() -> None:
+    table = PAGE.split("| symptom | go to |")[1].split("\n\n")[0]
+    checks = {each.name for each in build_definitions().get_repository_def().asset_graph.asset_check_keys}
+    alerts = {BACKFILL, HUB_OR_LAKE, LAG, REFERENCE_FILES, VERIFICATION, "job ... fails"}
+    assert {each for each in checks | alerts if f"`{each}`" not in table} == set()
+    headings = {re.sub(r"[^a-z -]", "", name.lower()).replace(" ", "-") for name, _ in sections()}
+    assert set(re.findall(r"\(#(.*?)\)", table)) <= headings
 
 
 @pytest.fixture
