@@ -30,7 +30,7 @@ from oai_usage_pipeline.orchestration.pace import Estimate, estimate
 from oai_usage_pipeline.orchestration.queue import LAST
 from oai_usage_pipeline.orchestration.stale_ranges import wait_after
 from oai_usage_pipeline.refresh.chain import DAILY
-from oai_usage_pipeline.refresh.stale import StaleTable, stale_tables
+from oai_usage_pipeline.refresh.stale import StaleTable, stale_tables, work
 from oai_usage_pipeline.tables import FIRST_DATE
 
 TAG = "oai_usage/backfill"
@@ -104,7 +104,7 @@ def plan(
     """
     found = stale_tables(lake, first, last, DAILY)
     days = tuple(sorted({day for each in found for day in each.days if only is None or day in only}))
-    return Plan(days, found, estimate(instance, found, len(ranges(days))))
+    return Plan(days, found, estimate(instance, work(lake, found), len(ranges(days))))
 
 
 def launch(instance: dg.DagsterInstance, graph: Graph, planned: Plan, by: str) -> str:

@@ -26,7 +26,7 @@ from oai_usage_pipeline.orchestration.metadata import check_result, stale_state
 from oai_usage_pipeline.orchestration.pace import estimate
 from oai_usage_pipeline.orchestration.payloads import PAYLOAD_CHECKS
 from oai_usage_pipeline.orchestration.resources import Pipeline
-from oai_usage_pipeline.refresh.stale import stale_tables
+from oai_usage_pipeline.refresh.stale import stale_tables, work
 from oai_usage_pipeline.tables import (
     CHARGEBACK_MONTHLY,
     DEPLOYMENTS,
@@ -170,15 +170,15 @@ def deployments_are_named(pipeline: Pipeline) -> dg.AssetCheckResult:
 )
 def every_day_is_current(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> dg.AssetCheckResult:
     """Where not: which days of which table, how many rows, and about how long it takes."""
+    lake = pipeline.lake()
     with signs_of_life(context):
-        behind = stale_tables(pipeline.lake())
+        behind = stale_tables(lake)
     finding = invariants.days_behind(behind, GRACE)
     if finding.holds:
         return check_result(finding)
     days = {day for each in behind for day in each.days}
-    return check_result(
-        finding, more=stale_state(behind, estimate(context.instance, behind, len(ranges(days))))
-    )
+    takes = estimate(context.instance, work(lake, behind), len(ranges(days)))
+    return check_result(finding, more=stale_state(behind, takes))
 
 
 @dg.asset_check(

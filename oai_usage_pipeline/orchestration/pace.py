@@ -4,13 +4,13 @@ Belongs here: reading what `metadata.refreshed_state` left with materialisations
 `refresh.stale`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
 
-from oai_usage_pipeline.refresh.stale import StaleTable
-from oai_usage_pipeline.tables import CHARGEBACK_MONTHLY, TOKEN_USAGE_HOURLY, USAGE_COST_HOURLY, USAGE_EVENTS
+from oai_usage_pipeline.refresh.stale import Work
+from oai_usage_pipeline.tables import TOKEN_USAGE_HOURLY, USAGE_COST_HOURLY, USAGE_EVENTS
 
 REBUILT_ROWS = "rebuilt_rows"
 REBUILD_SECONDS = "rebuild_seconds"
@@ -19,14 +19,16 @@ MEASURED = {
     USAGE_EVENTS.name: 8_000.0,
     TOKEN_USAGE_HOURLY.name: 100_000.0,
     USAGE_COST_HOURLY.name: 10_000.0,
-    CHARGEBACK_MONTHLY.name: 50_000.0,
 }
-"""Source rows a second on two cores of a laptop, until runs of one's own have measured LEAST_ROWS."""
+"""Source rows a second on two cores of a laptop, until runs of one's own have measured LEAST_ROWS.
+
+Daily tables only: no backfill states months.
+"""
 
 LEAST_ROWS = 2_000
 RECENT = 200
-SECONDS_PER_DAY = 0.3
-"""What a day costs whatever its size: a commit of each table."""
+SECONDS_PER_COMMIT = 0.1
+"""What a day of a table costs beside MEASURED, whatever its size; a pace of one's own includes it."""
 SECONDS_PER_RUN = 6.0
 
 
@@ -42,20 +44,15 @@ class Estimate:
         return f"about {spoken(self.seconds)}, {self.basis}"
 
 
-def estimate(instance: dg.DagsterInstance, stale: Sequence[StaleTable], runs: int) -> Estimate:
-    """What bringing these tables up to date will take in so many runs, one after another.
-
-    A table that follows from a stale one will be stale by as many rows, about.
-    """
-    seconds, rows, measured = runs * SECONDS_PER_RUN, 0, []
-    by_name = {each.table: each for each in stale}
-    for table, usual in MEASURED.items():
-        if table in by_name:
-            rows = max(rows, by_name[table].source_rows)
-        pace = recent_pace(instance, table)
-        measured += [table] if pace else []
-        seconds += rows / (pace or usual)
-        seconds += len(by_name[table].days) * SECONDS_PER_DAY if table in by_name else 0.0
+def estimate(instance: dg.DagsterInstance, work: Iterable[Work], runs: int) -> Estimate:
+    """What this work on daily tables will take in so many runs, one after another."""
+    seconds, measured = runs * SECONDS_PER_RUN, []
+    for each in work:
+        if pace := recent_pace(instance, each.table):
+            measured.append(each.table)
+            seconds += each.source_rows / pace
+        else:
+            seconds += each.source_rows / MEASURED[each.table] + each.days * SECONDS_PER_COMMIT
     whose = f"by recent runs of {', '.join(measured)}" if measured else "by what two cores of a laptop do"
     return Estimate(seconds, whose)
 

@@ -19,9 +19,17 @@ from oai_usage_pipeline.orchestration.backfills import (
     days_under_way,
 )
 from oai_usage_pipeline.orchestration.instance import dagster_instance
-from oai_usage_pipeline.orchestration.pace import MEASURED, recent_pace
+from oai_usage_pipeline.orchestration.pace import (
+    MEASURED,
+    SECONDS_PER_COMMIT,
+    SECONDS_PER_RUN,
+    estimate,
+    recent_pace,
+)
 from oai_usage_pipeline.refresh.chain import DERIVATIONS
 from oai_usage_pipeline.refresh.day import refresh_days, stale_days
+from oai_usage_pipeline.refresh.stale import Work
+from oai_usage_pipeline.tables import USAGE_EVENTS
 from oai_usage_pipeline_tests.landed import Landing
 from oai_usage_pipeline_tests.refresh.next_version import install
 
@@ -110,6 +118,21 @@ def test_a_runs_own_pace_takes_the_place_of_ours() -> None:
             )
             _report(instance, made, f"run-{number}")
     assert recent_pace(instance, table) == pytest.approx(2000)
+
+
+def test_a_pace_of_ones_own_includes_what_a_day_costs_whatever_its_size() -> None:
+    instance = dg.DagsterInstance.ephemeral()
+    days = [Work(USAGE_EVENTS.name, 10, 8_000)]
+    usual = estimate(instance, days, runs=1)
+    assert usual.seconds == pytest.approx(SECONDS_PER_RUN + 1.0 + 10 * SECONDS_PER_COMMIT)
+    metadata = {"rebuilt_rows": 4_000, "rebuild_seconds": 1.0}
+    _report(instance, dg.AssetMaterialization(USAGE_EVENTS.name, metadata=metadata), "run")
+    own = estimate(instance, days, runs=1)
+    assert own.seconds == pytest.approx(SECONDS_PER_RUN + 2.0)
+    assert (usual.basis, own.basis) == (
+        "by what two cores of a laptop do",
+        "by recent runs of usage_events",
+    )
 
 
 def _report(instance: dg.DagsterInstance, made: dg.AssetMaterialization, run_id: str) -> None:
