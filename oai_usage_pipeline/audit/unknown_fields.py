@@ -73,11 +73,12 @@ def _newest(table: LakeTable, day: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _sentence(fields: list[UnknownField], looked_at: int) -> str:
-    among = f"the {looked_at:,} newest events of the last days"
+    among = f"the newest {looked_at:,} events of the last days, {LOOKED_AT:,} of a day at most"
     if not fields:
-        return f"Every field of {among} is known"
+        return f"Every field is known in {among}"
     more = [f"and {len(fields) - SHOWN} more"] if len(fields) > SHOWN else []
     shown = "\n".join([*map(str, fields[:SHOWN]), *more])
     return (
-        f"Fields of {among} that no contract knows, whose meaning for the bill is to be found out:\n{shown}"
+        "Fields that no contract knows, whose meaning for the bill is to be found out. "
+        f"Only {among}, were looked at; earlier ones may have them, too:\n{shown}"
     )

@@ -47,6 +47,9 @@ def test_a_new_field_is_told_with_its_count_and_first_position(lake: Lake) -> No
     found = fields_are_known(lake)
     assert not found.holds
     assert "response.tier_note: 2 events, first in partition 0, sequence number 2" in found.sentence
+    assert (
+        "Only the newest 5 events of the last days, 5,000 of a day at most, were looked at" in found.sentence
+    )
     assert "its value" not in found.sentence
     assert found.figures == {"unknown_fields": 1, "events_looked_at": 5}
 
