@@ -30,12 +30,13 @@ class Redaction:
         self._redactor = redactor
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows as they are kept; `payload` says of each what was kept, and why no more."""
+        """The rows of a batch as they are kept; `payload` says of each what was kept, and why no more."""
+        self._redactor.begin_batch()
         return kept(rows, "redacted", self._redacted)
 
     def _redacted(self, event: Envelope) -> Envelope:
-        self._redactor.begin()
         try:
+            self._redactor.begin()
             return redacted_event(event, self._redactor)
         except TooSlow:
             raise TimeoutError from None

@@ -17,6 +17,10 @@ from oai_usage_pipeline.errors import ConfigurationError
 MOST_SECONDS = 2.0
 """What redacting one event may take, of a processor."""
 
+MOST_SECONDS_A_BATCH = 30.0
+"""What redacting all events of a batch may take together: without a commit, a capture gets nowhere. A full
+batch of ordinary events takes a third of it."""
+
 LONGEST_PIECE = 16_384
 """Characters that are searched at once, so that the time can be looked at in between."""
 
@@ -45,25 +49,35 @@ _MAY_BE = {
 
 
 class TooSlow(Exception):  # an event's property, never a failure of the pipeline
-    """Redacting one event took longer than it may."""
+    """Redacting one event, or those of its batch, took longer than it may."""
 
 
 class Redactor:
     """Replaces personal data by its kind, such as ``<EMAIL_ADDRESS>``; one event at a time."""
 
     def __init__(
-        self, most_seconds: float = MOST_SECONDS, clock: Callable[[], float] = time.thread_time
+        self,
+        most_seconds: float = MOST_SECONDS,
+        most_seconds_a_batch: float = MOST_SECONDS_A_BATCH,
+        clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """Raises ConfigurationError where Presidio isn't installed."""
         self._recognisers, self._phones, self._engine = _presidio()
         self._most_seconds = most_seconds
+        self._most_seconds_a_batch = most_seconds_a_batch
         self._clock = clock
-        self._began = clock()
+        self.begin_batch()
+        self.begin()
         self._remembered = lru_cache(maxsize=2048)(self._redact)
 
+    def begin_batch(self) -> None:
+        """From here on, the time of the next batch runs."""
+        self._batch_ends = self._clock() + self._most_seconds_a_batch
+
     def begin(self) -> None:
-        """From here on, the next event's time runs."""
-        self._began = self._clock()
+        """From here on, the next event's time runs; raises TooSlow where its batch has none left."""
+        self._ends = min(self._clock() + self._most_seconds, self._batch_ends)
+        self._look_at_the_clock()
 
     def __call__(self, text: str) -> str:
         """The text without the personal data in it; raises TooSlow."""
@@ -96,7 +110,7 @@ class Redactor:
         self._look_at_the_clock()
 
     def _look_at_the_clock(self) -> None:
-        if self._clock() - self._began > self._most_seconds:
+        if self._clock() > self._ends:
             raise TooSlow
 
 

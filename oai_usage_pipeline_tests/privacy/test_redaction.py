@@ -173,6 +173,30 @@ def test_an_event_that_takes_too_long_keeps_only_what_accounting_needs() -> None
     assert MAIL not in repr(kept.rows())
 
 
+def test_a_batch_that_takes_too_long_keeps_only_what_accounting_needs_of_its_rest() -> None:
+    now = 0.0
+
+    class Slow(Redactor):
+        def __call__(self, text: str) -> str:
+            nonlocal now
+            now += 0.1
+            return super().__call__(text)
+
+    slow = Redaction(Slow(most_seconds_a_batch=1.0, clock=lambda: now))
+    frame = landed(*(envelope(Request=json.dumps({"input": f"{MAIL} {each}"})) for each in range(20)))
+    for _ in range(2):
+        kept = slow(frame)
+        notes = [read_note(each) for each in kept["payload"]]
+        told = [(each.kept, each.because) for each in notes if each]
+        in_time = told.index(("accounting", "redaction_too_slow"))
+        assert 0 < in_time < 20
+        assert told == [("redacted", None)] * in_time + [("accounting", "redaction_too_slow")] * (
+            20 - in_time
+        )
+        assert derive(kept).equals(derive(frame))
+        assert MAIL not in repr(kept.rows())
+
+
 def test_a_long_text_is_searched_to_its_end_and_over_its_seams() -> None:
     text = "a " * (redaction.LONGEST_PIECE // 2 - 8) + MAIL + " b" * redaction.LONGEST_PIECE
     assert redactor()(text) == text.replace(MAIL, "<EMAIL_ADDRESS>")
