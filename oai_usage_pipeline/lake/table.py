@@ -98,11 +98,17 @@ class LakeTable(Inspection, Upkeep):
         return "merge" if has - self.contract.schema.keys() else None
 
     def _create_or_join(self) -> DeltaTable:
-        """Two that make the same table at once: one wins, the other opens it."""
+        """Two that make the same table at once: one wins, the other opens it.
+
+        So does whoever isn't told that it was made. Where there is none, why it can't be made is raised.
+        """
         try:
             return self._create()
-        except DeltaError:
-            return DeltaTable(self.uri, storage_options=self._storage_options)
+        except DeltaError as error:
+            try:
+                return DeltaTable(self.uri, storage_options=self._storage_options)
+            except TableNotFoundError:
+                raise error from None
 
     def _create(self) -> DeltaTable:
         return DeltaTable.create(

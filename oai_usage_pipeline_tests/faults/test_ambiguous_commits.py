@@ -12,7 +12,7 @@ from oai_usage_pipeline_tests.faults.ambiguous import (
     ambiguities,
 )
 from oai_usage_pipeline_tests.faults.azurite import Azurite
-from oai_usage_pipeline_tests.faults.store_proxy import Fault, StoreProxy
+from oai_usage_pipeline_tests.faults.store_proxy import Answer, Fault, StoreProxy
 
 
 @pytest.fixture
@@ -28,6 +28,20 @@ def test_a_commit_of_unknown_outcome_is_in_bronze_once(ambiguity: Ambiguity, com
     committer.round(ambiguity, figures)
     committer.round(Ambiguity("log entry", "drop", takes_effect=False), figures)
     committer.count(figures)
+    assert figures.met_count == 2
+    assert figures.holds, figures
+
+
+@pytest.mark.parametrize("takes_effect", [False, True])
+@pytest.mark.parametrize("times", [1, 12])
+@pytest.mark.parametrize("answer", [500, "drop"])
+def test_a_table_whose_making_has_an_unknown_outcome_is_made_once(
+    answer: Answer, times: int, takes_effect: bool, azurite: Azurite, proxied: tuple[int, StoreProxy]
+) -> None:
+    maker, figures = Committer(azurite.port, *proxied), Figures()
+    maker.round(Ambiguity("log entry", answer, takes_effect, times), figures)
+    maker.round(Ambiguity("log entry", "drop", takes_effect=False), figures)
+    maker.count(figures)
     assert figures.met_count == 2
     assert figures.holds, figures
 

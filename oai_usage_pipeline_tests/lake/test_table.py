@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from oai_usage_pipeline.errors import PositionConflict
+from oai_usage_pipeline.errors import LakeUnavailable, PositionConflict
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.tables import SUBSCRIPTIONS, USAGE_EVENTS
 from oai_usage_pipeline_tests.usage.silver_rows import silver
@@ -99,6 +99,13 @@ def test_of_many_that_make_a_table_at_once_one_makes_it(tmp_path: Path) -> None:
         found: list[tuple[str, int]] = []
         _make_at_once(lake, ready, found)
         assert set(found) == {(lake.existing(USAGE_EVENTS).id, 0)}
+
+
+def test_why_a_table_can_not_be_made_is_told(lake: Lake) -> None:
+    lake.table(USAGE_EVENTS)
+    Path(lake.uri(SUBSCRIPTIONS)).symlink_to("/dev/null/nowhere")
+    with pytest.raises(LakeUnavailable, match="Could not create local directory"):
+        lake.table(SUBSCRIPTIONS)
 
 
 def _make_at_once(lake: Lake, ready: threading.Barrier, found: list[tuple[str, int]]) -> None:
