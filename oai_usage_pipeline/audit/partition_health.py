@@ -44,7 +44,7 @@ class PartitionHealth:
             return f"{waiting}, and nothing was captured there yet: {CAPTURE}"
         if self.lag_seconds is None or self.lag_seconds <= LONGEST_LAG.total_seconds():
             return None
-        return f"{waiting}, and the last captured one came {span(self.lag_seconds)} ago: {CAPTURE}"
+        return f"{waiting}, for up to {span(self.lag_seconds)}: if as many do at the next look, {CAPTURE}"
 
 
 CAPTURE = "see why the last run `live` failed, or capture with `oai-usage run --until-idle`"

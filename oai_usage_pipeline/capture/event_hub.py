@@ -79,7 +79,7 @@ class EventHubSource:
         first, last = found["beginning_sequence_number"], found["last_enqueued_sequence_number"]
         if found["is_empty"]:
             return PartitionBounds(first=last + 1, last=last)
-        return PartitionBounds(first=first, last=last)
+        return PartitionBounds(first, last, found["last_enqueued_time_utc"])
 
     def read(self, partition_id: str, after: int | None, deliver: Deliver) -> None:
         """See `Source.read`; a partition that brings nothing new is given up within 60 s."""

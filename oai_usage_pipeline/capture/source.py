@@ -5,7 +5,8 @@ pass the same test-suite.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 
@@ -46,11 +47,13 @@ class Hub:
 class PartitionBounds:
     """What a partition holds now: the sequence numbers `first` to `last`, both inclusive.
 
-    An empty partition has `last` = `first` - 1: it still says which number comes next.
+    An empty partition has `last` = `first` - 1: it still says which number comes next. `last_enqueued_at` is
+    when the hub accepted `last`.
     """
 
     first: int
     last: int
+    last_enqueued_at: datetime | None = field(default=None, compare=False)
 
 
 Deliver = Callable[[Sequence[HubEvent]], bool]

@@ -1,7 +1,7 @@
 """The asset `pipeline_health` and the sensor that looks after it.
 
-Belongs here: when health is looked at, and what Dagster keeps of it: an observation when the number of
-problems has changed, else once an hour, and by hand whenever somebody asks for it.
+Belongs here: when health is looked at, and what Dagster keeps of it: an observation when problems have come,
+gone or changed, else once an hour, and by hand whenever somebody asks for it.
 """
 
 from contextlib import nullcontext
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from oai_usage_pipeline.errors import PipelineError
-from oai_usage_pipeline.orchestration.health import PipelineHealth, pipeline_health
+from oai_usage_pipeline.orchestration.health import pipeline_health
 from oai_usage_pipeline.orchestration.health_lines import verdict
 from oai_usage_pipeline.orchestration.metadata import health_state
 from oai_usage_pipeline.orchestration.resources import Pipeline
@@ -45,16 +45,16 @@ def health_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg
         found = pipeline_health(pipeline, nullcontext(context.instance), repository, now)
     except PipelineError as error:
         return dg.SkipReason(str(error))
-    if _is_told(context.instance, found):
-        return dg.SkipReason("\n".join([verdict(found), *found.problems]))
     seen = dg.AssetObservation(pipeline_health_asset.key, metadata=health_state(found))
+    if _is_told(context.instance, seen, now):
+        return dg.SkipReason("\n".join([verdict(found), *found.problems]))
     return dg.SensorResult(asset_events=[seen], skip_reason=verdict(found))
 
 
-def _is_told(instance: dg.DagsterInstance, found: PipelineHealth) -> bool:
-    """Whether the latest observation says as much, and is young."""
+def _is_told(instance: dg.DagsterInstance, seen: dg.AssetObservation, now: datetime) -> bool:
+    """Whether the latest observation is young and has the same problems."""
     latest = instance.fetch_observations(pipeline_health_asset.key, limit=1).records
-    if not latest or found.as_of.timestamp() - latest[0].timestamp >= TOLD_EVERY.total_seconds():
+    if not latest or now.timestamp() - latest[0].timestamp >= TOLD_EVERY.total_seconds():
         return False
-    seen = latest[0].event_log_entry.asset_observation
-    return seen is not None and seen.metadata["problem_count"].value == len(found.problems)
+    told = latest[0].event_log_entry.asset_observation
+    return told is not None and told.metadata["what_to_do"] == seen.metadata["what_to_do"]

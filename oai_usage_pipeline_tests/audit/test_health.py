@@ -99,9 +99,22 @@ def test_waiting_events_are_as_old_as_the_last_captured_one_at_most(tmp_path: Pa
     assert seen(600).problems == []
     [problem] = seen(601).problems
     assert problem.startswith(
-        "2 events of namespace/hub partition 0 wait, and the last captured one came 10 min"
+        "2 events of namespace/hub partition 0 wait, for up to 10 min: if as many do at the next look"
     )
     assert "`oai-usage run --until-idle`" in problem
+
+
+def test_a_single_event_after_a_quiet_hour_has_waited_since_it_came(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    source = captured(ListSource({"0": [event(0)]}), lake)
+    source.partitions["0"].append(event(1)._replace(enqueued_ms=FIRST_ENQUEUED_MS + 3_600_000))
+
+    def seen(seconds: int) -> Health:
+        return health(source, lake, FIRST + timedelta(seconds=3600 + seconds), HISTORY_DAYS)
+
+    assert [(each.lag, each.lag_seconds) for each in seen(2).partitions] == [(1, 2.0)]
+    assert seen(2).problems == []
+    assert len(seen(601).problems) == 1
 
 
 def test_where_nothing_was_captured_yet_nobody_knows_for_how_long_events_wait(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from oai_usage_pipeline.capture.source import Deliver, Hub, HubEvent, PartitionBounds
 from oai_usage_pipeline.errors import SourceUnavailable
@@ -34,7 +35,11 @@ class ListSource:
 
     def bounds(self, partition_id: str) -> PartitionBounds:
         events = self.partitions[partition_id]
-        return PartitionBounds(events[0].sequence_number, events[-1].sequence_number) if events else _EMPTY
+        if not events:
+            return _EMPTY
+        first, last = events[0], events[-1]
+        accepted_at = datetime.fromtimestamp(last.enqueued_ms / 1000, UTC)
+        return PartitionBounds(first.sequence_number, last.sequence_number, accepted_at)
 
     def read(self, partition_id: str, after: int | None, deliver: Deliver) -> None:
         if partition_id in self.failing:

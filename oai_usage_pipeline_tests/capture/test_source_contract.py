@@ -1,6 +1,7 @@
 """One suite for every source: the fake of lists and the real SDK against a real broker."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,10 @@ def test_describes_itself_the_same_each_time(source: Source) -> None:
 
 
 def test_bounds_name_the_first_and_the_last_event(source: Source) -> None:
-    assert source.bounds("0") == PartitionBounds(first=0, last=EVENTS - 1)
+    bounds = source.bounds("0")
+    assert bounds == PartitionBounds(first=0, last=EVENTS - 1)
+    [last] = read(source, EVENTS - 2, 1)
+    assert bounds.last_enqueued_at == datetime.fromtimestamp(last.enqueued_ms / 1000, UTC)
 
 
 def test_bounds_of_an_empty_partition_say_which_number_comes_next(source: Source) -> None:

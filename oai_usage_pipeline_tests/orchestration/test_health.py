@@ -119,31 +119,51 @@ def test_the_sensor_tells_what_changed_and_an_hour_later_that_nothing_did(
     assert "can't be reached" in str(changed.metadata["what_to_do"])
 
 
+def told(
+    instance: dg.DagsterInstance,
+    name: str,
+    *,
+    passed: bool,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> None:
+    """A check's result."""
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(OPENAI_EVENTS.name),
+            check_name=name,
+            passed=passed,
+            severity=severity,
+            description="3 rows too many\n\nand more",
+        )
+    )
+
+
+def test_a_problem_that_takes_the_place_of_another_is_told_though_there_are_as_many(
+    lake: EmbeddedLake, instance: dg.DagsterInstance
+) -> None:
+    told(instance, "nothing_doubled", passed=False)
+    [first] = looked(instance).asset_events
+    instance.report_runless_asset_event(first)
+    assert looked(instance).asset_events == []
+    told(instance, "nothing_doubled", passed=True)
+    told(instance, "nothing_lost", passed=False)
+    [second] = looked(instance).asset_events
+    assert first.metadata["problem_count"] == second.metadata["problem_count"]
+    assert "nothing_lost" in str(second.metadata["what_to_do"])
+
+
 def test_a_failed_check_is_a_problem_until_it_holds_and_while_it_runs_again(
     instance: dg.DagsterInstance,
 ) -> None:
-    def told(
-        name: str, *, passed: bool, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
-    ) -> None:
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey(OPENAI_EVENTS.name),
-                check_name=name,
-                passed=passed,
-                severity=severity,
-                description="3 rows too many\n\nand more",
-            )
-        )
-
-    told("nothing_doubled", passed=False)
-    told("nothing_lost", passed=False, severity=dg.AssetCheckSeverity.WARN)
-    told("no_gap", passed=False)
+    told(instance, "nothing_doubled", passed=False)
+    told(instance, "nothing_lost", passed=False, severity=dg.AssetCheckSeverity.WARN)
+    told(instance, "no_gap", passed=False)
     doubled = ["The check nothing_doubled of openai_events says: 3 rows too many"]
     assert list(failed_checks(instance, REPOSITORY)) == doubled
     # A run that will check again has not done so yet.
     instance.create_run_for_job(build_definitions().resolve_job_def("verify"))
     assert list(failed_checks(instance, REPOSITORY)) == doubled
-    told("nothing_doubled", passed=True)
+    told(instance, "nothing_doubled", passed=True)
     assert list(failed_checks(instance, REPOSITORY)) == []
 
 
