@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pydantic_core import SchemaValidator, core_schema
 
-from oai_usage_pipeline.usage.key_looks import Judge, is_any, is_credential
+from oai_usage_pipeline.usage.key_looks import Judge, is_any, is_credential, is_token
 
 CREDENTIAL_HINTS = (
     r"(?:[bB]earer|BEARER)(?:\s|\\|%20)|(?:[bB]asic|BASIC)(?:\s|\\|%20)+[0-9A-Za-z+/]{8}"
@@ -44,7 +44,6 @@ ESCAPED = rb"\\++(?:/|u00(?:2[BbFf]|3[Dd]|7[Ee]))"
 WIDE_SPACE = rb"(?:\xc2\xa0|\xe2\x80[\x80-\x8a\xaf]|\xe3\x80\x80|\\++u(?:00[aA]0|20(?:0[0-9aA]|2[fF])|3000))"
 """A space that isn't ASCII's, as it is or escaped: pages and documents have them where people copy tokens."""
 
-_SHORTEST_TOKEN = 16
 _LONGEST_PAIR = 1024
 _ESCAPES = re.compile(r"\\+(?:(/)|u00([0-9A-Fa-f]{2}))")
 _GAP = rb"(?:\s|%20|\\++[nrt]|" + WIDE_SPACE + rb")++"
@@ -73,10 +72,6 @@ def _begins_word(literal: bytes) -> bytes:
     return b"(?:(?<![0-9A-Za-z_-]%s)%s)" % (literal, behind)
 
 
-def _is_token(value: str) -> bool:
-    return len(value) >= _SHORTEST_TOKEN and is_credential(value)
-
-
 def _is_pair(value: str) -> bool:
     """Whether it is a name and a password, as `Basic` has them: many a word is base64, but of no text."""
     start = value[:_LONGEST_PAIR].rstrip("=")
@@ -87,8 +82,8 @@ def _is_pair(value: str) -> bool:
 
 
 _FORMS = (
-    _Form(b"earer", re.compile(rb"earer(?<=[bB]earer)" + _GAP + _TOKEN), _is_token),
-    _Form(b"EARER", re.compile(rb"EARER(?<=BEARER)" + _GAP + _TOKEN), _is_token),
+    _Form(b"earer", re.compile(rb"earer(?<=[bB]earer)" + _GAP + _TOKEN), is_token),
+    _Form(b"EARER", re.compile(rb"EARER(?<=BEARER)" + _GAP + _TOKEN), is_token),
     _Form(b"asic", re.compile(rb"asic(?<=[bB]asic)" + _GAP + _TOKEN), _is_pair),
     _Form(b"ASIC", re.compile(rb"ASIC(?<=BASIC)" + _GAP + _TOKEN), _is_pair),
     _Form(
@@ -101,7 +96,7 @@ _FORMS = (
     _Form(
         b"sig=",
         re.compile(rb"sig=%s(?P<secret>(?:[0-9A-Za-z%%+/=_-]++|%s)++)" % (_begins_word(b"sig="), ESCAPED)),
-        _is_token,
+        is_token,
     ),
     _Form(
         b"JQQJ9",
@@ -124,7 +119,7 @@ _MARKED = (
             rb"code=(?:(?<=[?&]code=)|(?<=amp;code=)|(?<=u0026code=)|(?<=%%26code=))"
             rb"(?P<secret>(?:[0-9A-Za-z%%+/=_~.-]++|%s)++)" % ESCAPED
         ),
-        _is_token,
+        is_token,
     ),
     *(
         _Form(mark, re.compile(b"(?P<secret>" + mark + _begins_word(mark) + rest + b")"))

@@ -17,8 +17,14 @@ _GATEWAY_KEY = re.compile(
 )
 # Eight letters and digits in a row, both of them: no word, no model's name, no number such as 1e-07.
 _LONGEST_LOOK = 4096
+_SHORTEST_TOKEN = 16
 _CREDENTIAL = re.compile(r"(?=[0-9A-Za-z]{8})(?=[A-Za-z]{0,64}[0-9])(?=[0-9eE]{0,64}[A-DF-Za-df-z])")
-_PASSWORD = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[\w!@#$%^&*?+=.~-]{8,128}", re.ASCII)
+# Slashes are in base64, which mixes cases and digits; what begins with one is a path.
+_PASSWORD = re.compile(
+    r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[\w!@#$%^&*?+=.~-]{8,128}"
+    r"|(?=[^0-9]*[0-9])(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])[A-Za-z0-9+][A-Za-z0-9+/]{15,127}={0,2}",
+    re.ASCII,
+)
 
 
 def is_any(value: str) -> bool:
@@ -38,6 +44,11 @@ def is_gateway_key(value: str) -> bool:
 def is_credential(value: str) -> bool:
     """For names that databases have, too: whether it mixes letters and digits as no word does."""
     return _CREDENTIAL.search(value, 0, _LONGEST_LOOK) is not None
+
+
+def is_token(value: str) -> bool:
+    """Where words stand as often as keys: whether it is a credential of 16 characters or more."""
+    return len(value) >= _SHORTEST_TOKEN and is_credential(value)
 
 
 def is_password(value: str) -> bool:

@@ -12,18 +12,36 @@ from typing import NamedTuple
 from pydantic_core import SchemaValidator, core_schema
 
 from oai_usage_pipeline.usage.credentials import CREDENTIAL_HINTS, ESCAPED, MARK_HINTS, WIDE_SPACE
-from oai_usage_pipeline.usage.key_looks import Judge, is_any, is_credential, is_gateway_key, is_password
+from oai_usage_pipeline.usage.key_looks import (
+    Judge,
+    is_any,
+    is_credential,
+    is_gateway_key,
+    is_password,
+    is_token,
+)
 
 _BACKSLASH = ord("\\")
 _FROM_NAME_TO_VALUE = 512
 """Bytes: how far behind its name the value of a pair is looked for."""
 
 # Possessive throughout: no run of backslashes or white space is tried in more than one way.
-SPACE = rb"(?:\s++|\\++[nrt])*+"
+SPACE = rb"(?:\s++|\\++[nrt]|" + WIDE_SPACE + rb")*+"
 _QUOTE = rb"""(?P<escapes>\\*+) (?P<quote>["'])"""
 _SCHEME = rb"(?: (?:bearer|basic)(?:\s|%20|" + WIDE_SPACE + rb")++ )?+"
-# ':' or '=', then the start of a value: quoted at any depth of escaping, or bare.
-_ASSIGNED = rb"""(?P<close>\\*+["'])?+ """ + SPACE + b"[:=]" + SPACE + b"(?:" + _QUOTE + b")?+" + _SCHEME
+_MARKUP = rb"(?: \*\* | `{1,3}+ | \\++u0060 ){0,2}+"
+_MORE = rb"(?: > | \\++u003e )"
+# An element's value counts only before the end of the element: much else stands behind '>'.
+_TEXT = rb"""(?: [^\s<>"'{}\\]++ | """ + ESCAPED + b")++"
+_ELEMENT = _MORE + SPACE + b"(?=" + _TEXT + SPACE + rb"(?: < | \\++u003c ) \\*+/ )"
+# '=>' only before a quote, as an arrow may mean a function; '|' between the cells of a table.
+_ARROW = b"= " + _MORE + rb"(?=" + SPACE + rb"""\\*+["'])"""
+_SIGN = rb"(?: :=?+ (?:\*\*)?+ | " + _ARROW + rb" | =(?!" + _MORE + rb") | (?P<cell>\|)(?!\|) )"
+# The start of a value: quoted at any depth of escaping, or bare.
+_ASSIGNED = (
+    rb"""(?: (?P<close>\\*+["'])?+ """ + _MARKUP + SPACE + _SIGN + SPACE + _MARKUP + b"(?:" + _QUOTE + b")?+"
+    rb"| " + _ELEMENT + b")" + _SCHEME
+)
 _NAMES = r"""(?: subscription[-_]?key | api[-_]?key | functions[-_]?key | authorization
               | (?P<id>subscription[-_]?id)
               | (?P<pair>(?:primary|secondary|account|shared[-_]?access)[-_]?key | client[-_]?secret
@@ -65,7 +83,10 @@ _IN_CONTAINER = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _BRACKET = re.compile(rb"[\[\]{}]")
-_BARE_VALUE = re.compile(rb"""(?:[^\s"'&,;{}\[\]\\]++ |""" + ESCAPED + rb")*+", re.VERBOSE)
+_BARE_VALUE = re.compile(
+    rb"""(?:<(?!\\*+/))?+ (?:[^\s"'`|&,;<{}\[\]\\]++ | """ + ESCAPED + rb")*+",
+    re.VERBOSE,
+)
 _THEN_COLON = re.compile(rb"""\\*+["']?+\s*+:""")
 _NO_SECRET = (b"", b"null", b"true", b"false")
 
@@ -166,7 +187,7 @@ def _held(body: bytes, after: int, name: re.Match[bytes]) -> _Found:
     field = _paired(body, after, name) if name["alone"] else name
     if field is None:
         return _Found([], name.end())
-    judge = _judge_of(name)
+    judge = is_token if name["cell"] and not name["id"] else _judge_of(name)
     if judge is not is_any:
         return _held_near(body, name, field, judge)
     if field.start() < name.start():
