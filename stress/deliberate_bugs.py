@@ -53,7 +53,7 @@ BACKLOG = "oai_usage_pipeline/capture/backlog.py"
 TEST_COMMIT = "oai_usage_pipeline_tests/capture/test_commit.py"
 TEST_METERING = "oai_usage_pipeline_tests/usage/test_metering.py"
 TEST_RUN = "oai_usage_pipeline_tests/capture/test_run.py"
-APPEND = "table.append(fresh, moved, sound_at=sound_at)  # Step 3."
+APPEND = "table.append(keep(fresh), moved, sound_at=sound_at)  # Step 3."
 POSITIONS = "moved"
 
 BUGS = (
@@ -71,7 +71,9 @@ BUGS = (
                 "fresh = batch.filter(position.is_null() | position.is_not_null())",
             ),
             Edit(
-                COMMIT, "start = numbers.item(0) - 1 if last is None else last", "start = numbers.item(0) - 1"
+                COMMIT,
+                "start = begins.get(partition_id, numbers.item(0) - 1) if last is None else last",
+                "start = numbers.item(0) - 1",
             ),
         ),
         (f"{TEST_COMMIT}::test_the_same_batch_twice_is_in_bronze_once",),
@@ -92,8 +94,8 @@ BUGS = (
         (
             Edit(
                 COMMIT,
-                "            _wait(attempt, error, pause)\n",
-                "            _wait(attempt, error, pause)\n"
+                "            wait_to_repeat(attempt, error, pause)\n",
+                "            wait_to_repeat(attempt, error, pause)\n"
                 f"            open_table().append(fresh, {POSITIONS})\n            return ranges\n",
             ),
         ),
