@@ -1,6 +1,8 @@
 """A contract changes on a lake with weeks of history, for real: by Dagster's own processes, over GraphQL."""
 
+import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -91,7 +93,7 @@ def test_history_follows_a_new_contract_while_backfills_are_killed_and_overtaken
             first_days = days[:LONGEST_RANGE_DAYS]
             first = launched(dagster, first_days)
             stopped = process_of_run(instance, first, lake, first_days)
-            stopped.suspend()
+            suspend(stopped, Path(instance.root_directory))
             with subtests.test("a live pass overtakes a backfill at work"):
                 lake.send(60)
                 wait_until(lambda: calls_in_gold(lake) == calls + 60, "gold of the live pass")
@@ -169,6 +171,27 @@ def process_of_run(
         assert process.is_running()
         time.sleep(0.02)
     return process
+
+
+def suspend(process: psutil.Process, dagster: Path) -> None:
+    """Stop a process at an instant at which it keeps nobody from writing to Dagster's storage."""
+    while True:
+        process.suspend()
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, "the stop of the process")
+        if all(can_be_written(each) for each in dagster.rglob("*.db")):
+            return
+        process.resume()
+        time.sleep(0.02)
+
+
+def can_be_written(database: Path) -> bool:
+    """Whether nobody holds SQLite's lock for as long as others wait for each other."""
+    with closing(sqlite3.connect(database, timeout=2)) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            return False
+        return True
 
 
 def processes_of(instance: dg.DagsterInstance, backfill: str) -> set[int]:
