@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 from oai_usage_pipeline.audit.invariants import verify
 from oai_usage_pipeline.embedded.stack import EmbeddedStack
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.orchestration.days import LONGEST_RANGE_DAYS
+from oai_usage_pipeline.orchestration.days import LONGEST_RANGE_DAYS, ranges
 from oai_usage_pipeline.orchestration.instance import dagster_home, dagster_instance
 from oai_usage_pipeline.orchestration.sensors import all_stale_days
 from oai_usage_pipeline.tables import TOKEN_USAGE_HOURLY, USAGE_COST_HOURLY, USAGE_EVENTS, TableContract
@@ -157,7 +157,8 @@ def assert_is_told(shown: Answer, days: list[str]) -> None:
     assert not shown["success"]
     entries = {each["label"]: each for each in shown["metadataEntries"]}
     assert entries["takes"]["text"].startswith("about ")
-    assert f"{days[0]} to {days[-1]}" in str(entries["behind"]["table"]["records"][0])
+    which = ", ".join(f"{first} to {last}" for first, last in ranges(days))
+    assert which in str(entries["behind"]["table"]["records"][0])
 
 
 def process_of_run(
