@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from oai_usage_pipeline.audit.spans import span
 from oai_usage_pipeline.refresh.stale import Work
 from oai_usage_pipeline.tables import TOKEN_USAGE_HOURLY, USAGE_COST_HOURLY, USAGE_EVENTS
 
@@ -40,8 +41,8 @@ class Estimate:
     basis: str
 
     def __str__(self) -> str:
-        """For people: nobody plans by the second."""
-        return f"about {spoken(self.seconds)}, {self.basis}"
+        """For people."""
+        return f"about {span(self.seconds)}, {self.basis}"
 
 
 def estimate(instance: dg.DagsterInstance, work: Iterable[Work], runs: int) -> Estimate:
@@ -69,11 +70,3 @@ def recent_pace(instance: dg.DagsterInstance, table: str) -> float | None:
             rows += float(metadata[REBUILT_ROWS].value)  # type: ignore[arg-type]  # a number of our own
             seconds += float(metadata[REBUILD_SECONDS].value)  # type: ignore[arg-type]  # as above
     return rows / seconds if rows >= LEAST_ROWS and seconds > 0 else None
-
-
-def spoken(seconds: float) -> str:
-    """A span of time as people say it."""
-    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {name}"
-    return "a minute or two" if seconds > 45 else "a minute"

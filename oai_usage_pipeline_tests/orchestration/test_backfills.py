@@ -1,5 +1,6 @@
 """Backfills are asked for with what they take, once, and refused where they make no sense."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_a_new_contract_is_planned_with_days_events_and_time_and_launched_once(
     shown = backfill("--stale")
     assert shown.exit_code == 1
     assert instance.get_backfills() == []
-    assert "3 stale days from 2026-03-10 to 2026-03-12: about a minute" in shown.output
+    assert re.search("3 stale days from 2026-03-10 to 2026-03-12: about [0-9]+ s, by what", shown.output)
     assert "120" in shown.output
     done = backfill("--stale", "--yes")
     assert done.exit_code == 0
