@@ -6,7 +6,9 @@ Belongs here: location and storage options. What is in a table, and what is done
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from oai_usage_pipeline.errors import LakeUnavailable
+import polars as pl
+
+from oai_usage_pipeline.errors import LakeUnavailable, NoTable
 from oai_usage_pipeline.lake.table import LakeTable
 from oai_usage_pipeline.tables import TableContract
 
@@ -30,6 +32,13 @@ class Lake:
     def existing(self, contract: TableContract) -> LakeTable:
         """Open the newest version of a table without ever making it; raises NoTable if it isn't there."""
         return LakeTable(contract, self.uri(contract), self.storage_options, create=False)
+
+    def rows(self, contract: TableContract) -> pl.DataFrame:
+        """A table's rows, none where it hasn't been made; makes nothing."""
+        try:
+            return self.existing(contract).scan().select(*contract.schema).collect()
+        except NoTable:
+            return contract.empty()
 
     def grown(self, contract: TableContract) -> LakeTable:
         """Open an existing table, with the columns that its contract gained; raises NoTable without one."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import polars as pl
 
-from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.reference import deployments, prices, subscriptions
 from oai_usage_pipeline.reference.retail_offers import SOURCE
@@ -44,17 +43,10 @@ FILES: tuple[tuple[str, TableContract, FilesRows], ...] = (
 def absent_files(lake: Lake, folder: Path) -> Iterator[str]:
     """For each file that is gone while its rows stand: folder, file, number of rows, and what to do."""
     absent = [each for each in FILES if not (folder / each[0]).exists()]
-    tables = {name: _rows(lake, each) for name, each in {each.name: each for _, each, _ in absent}.items()}
+    tables = {name: lake.rows(each) for name, each in {each.name: each for _, each, _ in absent}.items()}
     for name, contract, rows_of_file in absent:
         if count := rows_of_file(tables[contract.name]).height:
             yield _sentence(folder, name, contract, count)
-
-
-def _rows(lake: Lake, contract: TableContract) -> pl.DataFrame:
-    try:
-        return lake.existing(contract).scan().select(*contract.schema).collect()
-    except NoTable:
-        return contract.empty()
 
 
 def _sentence(folder: Path, name: str, contract: TableContract, count: int) -> str:

@@ -86,8 +86,8 @@ class UsageCostHourly(Derivation[CostReference]):
     def reference(self, lake: Lake, source: LakeTable) -> CostReference:
         """See `Derivation.reference`."""
         return CostReference(
-            prices=lake.table(PRICES).scan().collect(),
-            deployments=lake.table(DEPLOYMENTS).scan().collect(),
+            prices=lake.rows(PRICES),
+            deployments=lake.rows(DEPLOYMENTS),
             gold_days=frozenset(source.days()),
             now=self._now(),
         )

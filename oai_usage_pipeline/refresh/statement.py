@@ -59,7 +59,7 @@ class MonthSources:
             lake.table(TOKEN_USAGE_HOURLY),
             cost or lake.table(USAGE_COST_HOURLY),
             known_subscriptions(lake),
-            lake.table(DEPLOYMENTS).scan().collect(),
+            lake.rows(DEPLOYMENTS),
         )
 
     def statement(self, month: date) -> pl.DataFrame:

@@ -6,19 +6,10 @@ Belongs here: reading both from the lake. Who answers for an hour is for `charge
 import polars as pl
 
 from oai_usage_pipeline.charge.attribution import through_rotation
-from oai_usage_pipeline.errors import NoTable
 from oai_usage_pipeline.lake.lake import Lake
-from oai_usage_pipeline.tables import KEY_ROTATIONS, SUBSCRIPTIONS, TableContract
+from oai_usage_pipeline.tables import KEY_ROTATIONS, SUBSCRIPTIONS
 
 
 def known_subscriptions(lake: Lake) -> pl.DataFrame:
     """Rows of SUBSCRIPTIONS, fingerprints of a renewed pepper with those of their key's older one."""
-    return through_rotation(_rows(lake, SUBSCRIPTIONS), _rows(lake, KEY_ROTATIONS))
-
-
-def _rows(lake: Lake, contract: TableContract) -> pl.DataFrame:
-    """A table's rows, none where it hasn't been made."""
-    try:
-        return lake.existing(contract).scan().select(*contract.schema).collect()
-    except NoTable:
-        return contract.empty()
+    return through_rotation(lake.rows(SUBSCRIPTIONS), lake.rows(KEY_ROTATIONS))

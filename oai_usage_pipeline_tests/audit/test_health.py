@@ -18,7 +18,15 @@ from oai_usage_pipeline.capture.run import CaptureRun
 from oai_usage_pipeline.lake.lake import Lake
 from oai_usage_pipeline.maintenance.compaction import compact
 from oai_usage_pipeline.orchestration.health_lines import UpkeepLine
-from oai_usage_pipeline.tables import OPENAI_EVENTS, TABLES, TOKEN_USAGE_HOURLY, USAGE_EVENTS
+from oai_usage_pipeline.tables import (
+    DEPLOYMENTS,
+    OPENAI_EVENTS,
+    PRICES,
+    TABLES,
+    TOKEN_USAGE_HOURLY,
+    USAGE_COST_HOURLY,
+    USAGE_EVENTS,
+)
 from oai_usage_pipeline_tests.capture.list_source import CREATED_AT, FIRST_ENQUEUED_MS, ListSource, event
 from oai_usage_pipeline_tests.faults.azurite import lake_at
 from oai_usage_pipeline_tests.landed import FINGERPRINT, Landing
@@ -75,6 +83,14 @@ def test_a_lake_that_has_followed_is_healthy_and_looking_changes_no_file(current
     assert (of(found, OPENAI_EVENTS.name).files, of(found, OPENAI_EVENTS.name).size) == (2, sum(sizes))
     assert (of(found, OPENAI_EVENTS.name).rows, of(found, OPENAI_EVENTS.name).old_files) == (40, 0)
     assert files_of(current.lake) == before
+
+
+def test_looking_makes_no_table_of_reference_data(landing: Landing) -> None:
+    folders = [Path(landing.lake.uri(each)) for each in (PRICES, DEPLOYMENTS)]
+    for each in folders:
+        shutil.rmtree(each, ignore_errors=True)
+    assert of(look(landing), USAGE_COST_HOURLY.name).stale_days is not None
+    assert not any(each.exists() for each in folders)
 
 
 def test_before_there_is_a_lake_there_is_nothing_wrong_and_none_is_made(tmp_path: Path) -> None:
