@@ -31,11 +31,11 @@ def fill(lake: str, events: int) -> dict[str, float]:
 
 
 def backfill(lake: str, days: list[str], cores: int) -> dict[str, float]:
-    """Make silver, gold and cost of the days anew, on so many cores; seconds and processor seconds."""
+    """Make silver, gold and cost of stale days, on so many cores; seconds and processor seconds."""
     _hold_to(cores)
     started, processor = time.perf_counter(), time.process_time()
     for derivation in DAILY:
-        refresh_days(Lake(lake), derivation, days, anew=True)
+        refresh_days(Lake(lake), derivation, days)
     return {"seconds": time.perf_counter() - started, "processor": time.process_time() - processor}
 
 
