@@ -36,7 +36,7 @@ _TEXT = rb"""(?: [^\s<>"'{}\\]++ | """ + ESCAPED + b")++"
 _ELEMENT = _MORE + SPACE + b"(?=" + _TEXT + SPACE + rb"(?: < | \\++u003c ) \\*+/ )"
 # '=>' only before a quote, as an arrow may mean a function; '|' between the cells of a table.
 _ARROW = b"= " + _MORE + rb"(?=" + SPACE + rb"""\\*+["'])"""
-_SIGN = rb"(?: :=?+ (?:\*\*)?+ | " + _ARROW + rb" | =(?!" + _MORE + rb") | (?P<cell>\|)(?!\|) )"
+_SIGN = rb"(?: :=?+ (?:\*\*)?+ | " + _ARROW + rb" | =(?!" + _MORE + rb") | (?P<cell>\|) )"
 # The start of a value: quoted at any depth of escaping, or bare.
 _ASSIGNED = (
     rb"""(?: (?P<close>\\*+["'])?+ """ + _MARKUP + SPACE + _SIGN + SPACE + _MARKUP + b"(?:" + _QUOTE + b")?+"

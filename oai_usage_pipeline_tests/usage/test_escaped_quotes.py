@@ -38,6 +38,7 @@ def test_nothing_but_the_key_is_changed(text: str, writers: list[object]) -> Non
 
 
 @given(st.text("\"'\\u0027x"))
+@example("\\" * 8 + "u0022")
 def test_what_is_no_quote_stands_where_it_stood(text: str) -> None:
     plain = PlainQuotes(text.encode())
     places = [plain.place(position) for position in range(len(plain.text) + 1)]
@@ -61,6 +62,12 @@ def test_a_key_is_found_where_quotes_are_numbers(name: str, depth: int) -> None:
     for _ in range(depth):
         read = json.loads(read)["text"]
     assert json.loads(read) == {name: FINGERPRINT.of(KEY)}
+
+
+def test_a_key_that_ends_in_a_backslash_is_replaced_whole() -> None:
+    key = f"{KEY}\\"
+    marked = by_number(json.dumps({"api-key": FINGERPRINT.of(key)}))
+    assert FINGERPRINT.scrub_unreadable(by_number(json.dumps({"api-key": key})).encode()).decode() == marked
 
 
 @pytest.mark.parametrize("name", ["'api-key': '", "{'api-key': '"])
