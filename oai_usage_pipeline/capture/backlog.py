@@ -153,5 +153,10 @@ def _known(lake: Lake, hub: Hub, partition_ids: list[str]) -> _Known:
     positions = {each: table.position(hub.app_id(each)) for each in partition_ids}
     starts = {each: table.position(hub.start_id(each)) for each in partition_ids if positions[each] is None}
     told = (*positions.values(), *starts.values())
-    others = (table.position(hub.app_id(each)) for each in hub.partition_ids if each not in positions)
+    others = (
+        table.position(name)
+        for each in hub.partition_ids
+        if each not in positions
+        for name in (hub.app_id(each), hub.start_id(each))
+    )
     return _Known(positions, starts, any(each is not None for each in chain(told, others)))

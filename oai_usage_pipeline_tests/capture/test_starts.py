@@ -105,6 +105,12 @@ def test_processes_that_share_a_hub_begin_together(lake: Lake) -> None:
     assert capture(lake, Emptied({"0": (20, 29), "1": (30, 39), "2": (5, 9)}), only=("2",)).errors != []
 
 
+def test_a_partition_that_was_added_begins_with_0_where_nothing_else_was_captured_yet(lake: Lake) -> None:
+    assert capture(lake, Emptied({"0": (20, 19)})).errors == []
+    result = capture(lake, Emptied({"0": (20, 19), "1": (50, 59)}), only=("1",))
+    assert "0 to 49 are missing" in str(result.partitions["1"].error)
+
+
 def test_it_is_on_record_once_and_acknowledging_goes_on(lake: Lake) -> None:
     capture(lake, Emptied({"0": (0, 9), "1": (0, -1)}))
     version = lake.existing(OPENAI_EVENTS).version
