@@ -1,21 +1,16 @@
 """TLS in front of the broker, as the azure-eventhub SDK expects it of a real namespace.
 
-Belongs here: a certificate made on the spot and a relay that ends TLS. The broker itself has no TLS.
+Belongs here: a relay that ends TLS. The broker itself has no TLS.
 """
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from oai_usage_pipeline_tests.self_signed import self_signed
 
 # The port that the SDK insists on when it uses TLS.
 AMQPS_PORT = 5671
@@ -29,9 +24,10 @@ class TlsFront:
         self.certificate = folder / "certificate.pem"
         self._host, self._broker_port = host, broker_port
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        key = _write_certificate(host, self.certificate)
+        made = self_signed(host)
+        self.certificate.write_bytes(made.certificate)
         key_file = folder / "key.pem"
-        key_file.write_bytes(key)
+        key_file.write_bytes(made.key)
         self._context.load_cert_chain(self.certificate, key_file)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run)
@@ -81,28 +77,3 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
     except OSError:
         return
-
-
-def _write_certificate(host: str, file: Path) -> bytes:
-    """Write a self-signed certificate for an address; returns its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
